@@ -1,0 +1,38 @@
+"""By which numbers is a release judged?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class WithoutProof(StrEnum):
+    """What to do when a step's deadline comes and the evidence proves nothing either way."""
+
+    HOLD = "hold"
+    ADVANCE = "advance-unproven"
+    ROLL_BACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Limits and error probabilities of the judge; the defaults are the specification's.
+
+    Rates are fractions from 0 to 1. `alpha` bounds the probability that a healthy release is rolled back at any time
+    of the whole rollout, `beta` that a step with a bad release is called proven. `margin` is how many times the limit
+    a release must be proven not to reach.
+    """
+
+    error_rate: float = 0.01
+    latency_factor: float = 2.0
+    latency_p99: timedelta | None = None
+    catastrophe_rate: float = 0.2
+    alpha: float = 0.01
+    beta: float = 0.05
+    margin: float = 2.0
+    warm_up: timedelta = timedelta(0)
+    sample_every: timedelta = timedelta(seconds=5)
+    without_proof: WithoutProof = WithoutProof.HOLD
+    hold_at_most: timedelta = timedelta(minutes=30)
+    blind_at_most: timedelta = timedelta(seconds=60)

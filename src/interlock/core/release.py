@@ -1,0 +1,143 @@
+"""What exactly is being released, and how does it run as one side of an environment?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from interlock.core.health import Identify, Probe, SmokeTest
+from interlock.core.record import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """An immutable build: its content's digest (``sha256:…``), and where it came from in words."""
+
+    digest: str
+    source: str
+
+
+class StickyBy(StrEnum):
+    """What keeps a user on one side while the weight stands."""
+
+    NOTHING = "nothing"
+    HEADER = "header"
+    COOKIE = "cookie"
+    SOURCE_ADDRESS = "source-address"
+
+
+@dataclass(frozen=True, slots=True)
+class Sticky:
+    """The key by which users are assigned to hash buckets; `name` is the header's or the cookie's name.
+
+    `trusted_hops` is how many proxies in front of ours append to X-Forwarded-For and are believed.
+    """
+
+    by: StickyBy = StickyBy.NOTHING
+    name: str = ""
+    trusted_hops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Where users of one environment come in, and how their requests are carried.
+
+    `port` is the public listener's, on `address`. A request is given up, and counted as a failure of the side that had
+    it, when the instance sends nothing for `request_timeout`; a stream without a byte for `idle_timeout` is closed.
+    """
+
+    port: int
+    address: str = "127.0.0.1"
+    sticky: Sticky = Sticky()
+    request_timeout: timedelta = timedelta(seconds=30)
+    idle_timeout: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """How a release runs in one environment.
+
+    `command` is the argv of one instance, run in the artefact's directory; the port to listen on is in `PORT`.
+    `secrets` are (variable, keyed fingerprint): the values stay in the state directory and never in a record.
+    `memory_max` is in bytes of resident memory. `unhealthy_after` failed liveness probes in a row end an instance.
+    """
+
+    command: tuple[str, ...]
+    instances: int = 1
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+    readiness: Probe = Probe()
+    liveness: Probe | None = None
+    memory_max: int | None = None
+    unhealthy_after: int = 3
+    identify: Identify | None = None
+    smoke_tests: tuple[SmokeTest, ...] = ()
+    start_within: timedelta = timedelta(seconds=60)
+    drain_within: timedelta = timedelta(seconds=30)
+    stop_within: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The intent: one artefact with one configuration, for one environment.
+
+    `common` is the fingerprint of the configuration that does not differ by environment: what staging proves.
+    `identity` names the whole: quarantine, approvals and "proven healthy" name it.
+    """
+
+    service: str
+    version: str
+    artefact: Artefact
+    configuration: Configuration
+    common: str
+
+    @property
+    def identity(self) -> str:
+        """Sixteen hexadecimal digits over artefact digest and configuration; the version's name is not part of it."""
+        return fingerprint({"artefact": self.artefact.digest, "configuration": plain(self.configuration)})
+
+    @property
+    def proven_as(self) -> str:
+        """The name of what staging proves for production: artefact digest and common configuration."""
+        return fingerprint({"artefact": self.artefact.digest, "common": self.common})
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A release running as one side of an environment, under a name of its own for clusters, endpoints and counters."""
+
+    name: str
+    environment: str
+    release: Release
+
+    @property
+    def offset(self) -> int:
+        """The first of the 10,000 hash buckets of this release's users, the same at each weight (see `Route`)."""
+        return int(hashlib.sha256(self.release.identity.encode()).hexdigest(), 16) % 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One running copy of a revision, as last observed.
+
+    `address` is host:port. `ready` is the verdict of our own readiness probe, `reason` why it is not.
+    """
+
+    revision: str
+    slot: int
+    address: str
+    alive: bool
+    ready: bool
+    restarts: int = 0
+    reason: str = ""
+    process: str = field(default="", compare=False)
+
+
+def fingerprint(value: object) -> str:
+    """Return sixteen hexadecimal digits that name `value`, which must be plain JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+

@@ -1,0 +1,118 @@
+"""What did each side do since we last looked?
+
+Adapters of the port `metrics` read *cumulative* counters. `difference` turns two readings into a `Sample`: per source
+first, then summed, because a replaced source would otherwise look like a reset of the sum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Cumulative counts of one source (one proxy's view of one revision) since that source began.
+
+    `started` counts requests sent to an instance, `completed` those answered, refused or given up, `failed` the bad
+    ones among the completed: 5xx answers, those the proxy made itself, request time-outs, and tries a retry has hidden.
+    `slower` is the latency distribution: upper edge of a bucket in milliseconds -> how many answers fell in it.
+    """
+
+    started: float = 0
+    completed: float = 0
+    failed: float = 0
+    latency: Mapping[float, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All counters read at one moment: revision -> source -> counters. `monotonic` is in seconds within one boot."""
+
+    monotonic: float
+    boot: str
+    revisions: Mapping[str, Mapping[str, Counters]]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one side did during one sample; the fields are the increments of `Counters`.
+
+    `pending` is how many requests were in flight when the sample ended (started minus completed, all time).
+    """
+
+    started: float = 0
+    completed: float = 0
+    failed: float = 0
+    latency: Mapping[float, float] = field(default_factory=dict)
+    pending: float = 0
+
+    @property
+    def error_rate(self) -> float | None:
+        """Failed by completed requests, 0 to 1; None without requests."""
+        return self.failed / self.completed if self.completed > 0 else None
+
+    def quantile(self, q: float) -> float | None:
+        """Upper edge, in milliseconds, of the bucket in which quantile `q` lies: for people to read, never to judge by."""
+        total = sum(self.latency.values())
+        if total <= 0:
+            return None
+        seen = 0.0
+        for edge in sorted(self.latency):
+            seen += self.latency[edge]
+            if seen >= q * total:
+                return edge
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What happened on both sides during `covers`, which ended at `monotonic` seconds of the boot's clock.
+
+    A side is None when its telemetry did not answer: that is blindness, not silence.
+    """
+
+    monotonic: float
+    covers: timedelta
+    canary: Side | None
+    stable: Side | None
+
+
+def difference(before: Reading | None, after: Reading, canary: str, stable: str | None) -> Sample | None:
+    """Return what happened between two readings, or None when there is nothing to compare.
+
+    None: no reading before, another boot, or a time stamp that does not move forward. A counter that fell was reset,
+    and its new value is the increment; a source seen for the first time only sets its starting point, unless the
+    revision itself is new, whose counters began at zero.
+    """
+    if before is None or before.boot != after.boot or after.monotonic <= before.monotonic:
+        return None
+    covers = timedelta(seconds=after.monotonic - before.monotonic)
+    return Sample(after.monotonic, covers, _side(before, after, canary), _side(before, after, stable))
+
+
+def _side(before: Reading, after: Reading, revision: str | None) -> Side | None:
+    if revision is None or revision not in after.revisions:
+        return None
+    now, then = after.revisions[revision], before.revisions.get(revision)
+    started = completed = failed = pending = 0.0
+    latency: dict[float, float] = {}
+    for source, counters in now.items():
+        old = Counters() if then is None else then.get(source, counters)
+        if counters.completed < old.completed or counters.started < old.started:
+            old = Counters()
+        started += _increment(old.started, counters.started)
+        completed += _increment(old.completed, counters.completed)
+        failed += _increment(old.failed, counters.failed)
+        pending += max(0.0, counters.started - counters.completed)
+        for edge, count in counters.latency.items():
+            latency[edge] = latency.get(edge, 0.0) + _increment(old.latency.get(edge, 0.0), count)
+    return Side(started, completed, min(failed, completed), latency, pending)
+
+
+def _increment(old: float, new: float) -> float:
+    if not (math.isfinite(old) and math.isfinite(new)):
+        return 0.0
+    return new - old if new >= old else new
