@@ -21,8 +21,8 @@ class Probe:
     """One question to one instance.
 
     `http` asks for `path` and wants a status in 200..399 and, in a JSON body, each of `fields` (dotted name, expected
-    value) equal; `tcp` connects; `grpc` calls grpc.health.v1.Health/Check for service `path`; `command` runs argv in the
-    artefact's directory with the instance's environment and wants exit status 0.
+    value) equal; `tcp` connects; `grpc` calls grpc.health.v1.Health/Check for service `path`; `command` runs argv in
+    the artefact's directory with the instance's environment and wants exit status 0.
     """
 
     kind: ProbeKind = ProbeKind.HTTP

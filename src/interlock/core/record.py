@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def plain(value: object) -> Any:
-    """Turn a value into what JSON can hold: durations in seconds, moments in ISO 8601, a union's member with its kind."""
+    """Turn a value into what JSON can hold: durations in seconds, moments in ISO 8601, a union by its kind."""
     if is_dataclass(value) and not isinstance(value, type):
         return {"kind": type(value).__name__} | {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, timedelta):
@@ -48,7 +48,9 @@ def _restore(kind: Any, record: Any, where: str) -> Any:
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_restore(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(record))
     if origin is tuple:
-        return tuple(_restore(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, record, strict=True)))
+        return tuple(
+            _restore(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, record, strict=True))
+        )
     if origin is not None and issubclass(origin, Mapping):
         return {_restore_key(arguments[0], k): _restore(arguments[1], v, f"{where}.{k}") for k, v in record.items()}
     if is_dataclass(kind):
@@ -90,7 +92,9 @@ def _restore_fields(kind: type, record: Any, where: str) -> Any:
     known = {f.name: f for f in fields(kind)}
     unknown = record.keys() - known.keys() - {"kind"}
     if unknown:
-        raise ValueError(f"{where}: {kind.__name__} has no field {sorted(unknown)[0]!r}; was it written by a newer version?")
+        raise ValueError(
+            f"{where}: {kind.__name__} has no field {sorted(unknown)[0]!r}; was it written by a newer version?"
+        )
     missing = [n for n, f in known.items() if n not in record and f.default is MISSING and f.default_factory is MISSING]
     if missing:
         raise ValueError(f"{where}: {kind.__name__} lacks {missing[0]!r}")

@@ -140,4 +140,3 @@ def fingerprint(value: object) -> str:
     """Return sixteen hexadecimal digits that name `value`, which must be plain JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-

@@ -55,7 +55,7 @@ class Side:
         return self.failed / self.completed if self.completed > 0 else None
 
     def quantile(self, q: float) -> float | None:
-        """Upper edge, in milliseconds, of the bucket in which quantile `q` lies: for people to read, never to judge by."""
+        """Upper edge, in milliseconds, of the bucket in which quantile `q` lies: for people, never to judge by."""
         total = sum(self.latency.values())
         if total <= 0:
             return None

@@ -1,8 +1,8 @@
 """What may we ask of the data plane?
 
 Order matters, and the engine keeps it: `admit` endpoints, wait until `healthy` names them, `steer` weight, observe with
-`verify`, `drain` endpoints, wait until `in_flight` is zero, `dismiss` them, and `forget` the revision once no route names
-it. Membership and weight never change in one call.
+`verify`, `drain` endpoints, wait until `in_flight` is zero, `dismiss` them, and `forget` the revision once no route
+names it. Membership and weight never change in one call.
 """
 
 from __future__ import annotations
