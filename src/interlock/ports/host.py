@@ -51,6 +51,12 @@ class Host(Protocol):
     async def alive(self, process: Process) -> bool:
         """Say whether exactly this process runs; a zombie does not."""
 
+    async def exit_status(self, process: Process) -> int | None:
+        """Return how the process ended: its exit status, or minus the number of the signal that ended it.
+
+        None while it runs, and when nobody can know any more because another started it.
+        """
+
     async def signal(self, process: Process, signal: Signals, *, group: bool = False) -> None:
         """Send a signal to exactly this process (or its whole group); nothing happens when it is gone."""
 

@@ -1,0 +1,85 @@
+"""Which changes of membership and weight can never be made?
+
+The engine asks here before every mutation, going forward and going back. A function returns None when the change is
+permitted, else the reason in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from interlock.core.route import Route
+from interlock.core.weight import NONE, WHOLE, Weight
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """One revision as the data plane sees it: `ready` instances (ours and the proxy's probe agree) of a `full` set."""
+
+    ready: int
+    full: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was observed of one environment just now: the route in force, and each revision's strength."""
+
+    route: Route | None
+    strength: Mapping[str, Strength]
+
+    def ready(self, revision: str) -> int:
+        """Return how many instances of the revision are ready; none when it is unknown."""
+        return self.strength[revision].ready if revision in self.strength else 0
+
+
+def steer(world: World, route: Route) -> str | None:
+    """Say why this route may not be put in force: interlocks 1 and 2, on both sides."""
+    for revision in route.revisions:
+        share = route.share(revision)
+        needed = share.needs(world.strength[revision].full) if revision in world.strength else 1
+        if share != NONE and world.ready(revision) < max(1, needed):
+            return (
+                f"{share} of {route.environment} on {revision} needs {max(1, needed)} ready instances, "
+                f"it has {world.ready(revision)}"
+            )
+    return None
+
+
+def retreat(world: World, route: Route) -> Route | None:
+    """Return the route nearest to `route`, which gives the canary nothing, that the stable side can carry now.
+
+    None when the stable side can carry no more than it does already. A canary of which nothing is ready answers only
+    errors: then interlock 1 outranks 2, and everything goes to whatever is ready of the stable side.
+    """
+    stable, now = route.stable, world.route
+    if stable is None or steer(world, route) is None:
+        return route
+    if route.canary is None or world.ready(stable) == 0:
+        return None
+    if world.ready(route.canary) == 0:
+        return route
+    carried = min(WHOLE, WHOLE * world.ready(stable) // max(1, world.strength[stable].full))
+    weight = Weight(WHOLE - carried)
+    if now is not None and weight >= now.share(route.canary):
+        return None
+    return Route(route.environment, stable, route.canary, weight, route.offset)
+
+
+def leave(world: World, revision: str, keep: int) -> str | None:
+    """Say why instances of the revision above `keep` may not be drained: its weight must be carried by the rest."""
+    share = NONE if world.route is None else world.route.share(revision)
+    if share == NONE:
+        return None
+    full = world.strength[revision].full if revision in world.strength else keep
+    staying = min(keep, world.ready(revision))
+    if staying < max(1, share.needs(full)):
+        return f"{revision} carries {share} and would keep {staying} ready instances of {full}"
+    return None
+
+
+def forget(world: World, revision: str) -> str | None:
+    """Say why the revision may not be removed from the data plane: a route still names it."""
+    if world.route is not None and revision in world.route.revisions:
+        return f"the route of {world.route.environment} still names {revision}"
+    return None

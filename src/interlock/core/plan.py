@@ -1,0 +1,116 @@
+"""What will be done, and how would it be taken back? Both are complete before the start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from interlock.core.criteria import Criteria
+from interlock.core.record import plain
+from interlock.core.release import Entrance, Revision, fingerprint
+from interlock.core.route import Route
+from interlock.core.steps import Drain, Gate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch
+from interlock.core.weight import NONE, Weight
+
+
+class StrategyName(StrEnum):
+    """The three ways to production."""
+
+    ROLLING = "rolling"
+    BLUE_GREEN = "blue-green"
+    CANARY = "canary"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One environment's part of a plan.
+
+    `replaces` is the revision last proven healthy, the rollback's target; None before a first release. `steps` and
+    `rollback` name only these two revisions. `criteria` is None where the evidence is health and smoke tests alone.
+    `notes` are what the person who reads the plan must know.
+    """
+
+    environment: str
+    entrance: Entrance
+    strategy: StrategyName
+    revision: Revision
+    replaces: Revision | None
+    steps: tuple[Step, ...]
+    rollback: tuple[Step, ...]
+    criteria: Criteria | None = None
+    notes: tuple[str, ...] = ()
+
+    def route(self, weight: Weight) -> Route:
+        """Return the route that gives the new revision this weight."""
+        stable = self.replaces.name if self.replaces else None
+        return Route(self.environment, stable, self.revision.name, weight, self.revision.offset)
+
+    def settled(self, revision: str | None) -> Route:
+        """Return the route that names only this revision."""
+        return Route(self.environment, revision)
+
+    @property
+    def retreat(self) -> Route:
+        """The route of the rollback: everything on the revision last proven healthy."""
+        return self.route(NONE)
+
+    def known(self, name: str) -> Revision:
+        """Return the revision of this stage with this name; raise KeyError when it is neither of the two."""
+        for revision in (self.revision, self.replaces):
+            if revision is not None and revision.name == name:
+                return revision
+        raise KeyError(f"{name} is no revision of the plan for {self.environment}")
+
+    @property
+    def shortest(self) -> timedelta:
+        """How long the stage takes at least: its bakes."""
+        return sum((s.duration for s in self.steps if isinstance(s, Watch)), timedelta(0))
+
+    @property
+    def longest(self) -> timedelta:
+        """How long the stage can take at most before it goes back by itself: every deadline used up."""
+        longest = timedelta(0)
+        for step in self.steps:
+            match step:
+                case Watch(duration=duration, patience=patience):
+                    longest += duration + patience
+                case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
+                    longest += within
+                case Gate(patience=patience):
+                    longest += patience
+                case Settle() | Retire():
+                    pass
+        return longest
+
+    @property
+    def instances(self) -> int:
+        """The full set of the new revision."""
+        return self.revision.release.configuration.instances
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A release's way through its environments, in order, under one hash.
+
+    Each stage names the revision it replaces: a plan is refused when another one has become stable meanwhile.
+    """
+
+    service: str
+    version: str
+    stages: tuple[Stage, ...]
+    made_at: datetime
+    by: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits over all that will be done; when and by whom it was planned is not part of it."""
+        return fingerprint([plain(stage) for stage in self.stages])
+
+    def stage(self, environment: str) -> Stage:
+        """Return the part for one environment; raise KeyError when the plan has none."""
+        for stage in self.stages:
+            if stage.environment == environment:
+                return stage
+        raise KeyError(f"the plan {self.hash} has no environment {environment}")
+

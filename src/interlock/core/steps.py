@@ -1,0 +1,151 @@
+"""Of what is a plan made?
+
+Each step names a state to reach, so that doing it twice is doing it once: after a crash the next owner repeats the step
+it finds. Steps name revisions, never roles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from interlock.core.weight import Weight
+
+
+class GateName(StrEnum):
+    """What must be so before a rollout starts, and again before each advance."""
+
+    STAGING = "staging"
+    NOT_QUARANTINED = "not-quarantined"
+    ROLLBACK_READY = "rollback-ready"
+
+
+class Until(StrEnum):
+    """What ends a watch well."""
+
+    PROVEN = "proven"
+    QUIET = "quiet"
+    RECOVERED = "recovered"
+    APPROVED = "approved"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Go on only when this gate is open; go back when it is still closed after `patience`."""
+
+    name: GateName
+    patience: timedelta = timedelta(minutes=30)
+
+    def __str__(self) -> str:
+        return f"gate: {self.name.value.replace('-', ' ')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Have this many instances of the revision running, ready, and healthy at the data plane. Takes no traffic."""
+
+    revision: str
+    instances: int
+    within: timedelta
+
+    def __str__(self) -> str:
+        return f"start {_count(self.instances, 'instance')} of {self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """Run the smoke tests against the revision's preview."""
+
+    revision: str
+    within: timedelta
+
+    def __str__(self) -> str:
+        return f"smoke tests of {self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetWeight:
+    """Send this share of the traffic to the canary, observed at the data plane before the step is done."""
+
+    weight: Weight
+    within: timedelta = timedelta(seconds=30)
+
+    def __str__(self) -> str:
+        return f"weight {self.weight}"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Observe for at least `duration` of seen time; end well when `until` holds.
+
+    At `duration` without what `until` asks for the watch holds, and after `patience` more it ends badly. `last` marks
+    the watch at the whole weight, with the old revision kept warm: the phase `watching`.
+    """
+
+    duration: timedelta
+    until: Until
+    patience: timedelta = timedelta(minutes=30)
+    last: bool = False
+
+    def __str__(self) -> str:
+        match self.until:
+            case Until.PROVEN:
+                return f"watch {spell(self.duration)}, until proven"
+            case Until.APPROVED:
+                return f"wait for approval, at most {spell(self.patience)}"
+            case Until.RECOVERED:
+                return f"watch until back to normal for {spell(self.duration)}"
+        return f"watch {spell(self.duration)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Make the route name only this revision (or, before a first release, none): weights do not change."""
+
+    revision: str | None
+
+    def __str__(self) -> str:
+        return f"route names only {self.revision}" if self.revision else "route answers 503: nothing is released"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Send the revision's instances above `keep` no new requests; wait for those under way, at most `within`."""
+
+    revision: str
+    keep: int
+    within: timedelta
+
+    def __str__(self) -> str:
+        return f"drain {self.revision}" + (f" down to {_count(self.keep, 'instance')}" if self.keep else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Stop the revision's drained instances above `keep`."""
+
+    revision: str
+    keep: int
+
+    def __str__(self) -> str:
+        return f"retire {self.revision}" + (f" down to {_count(self.keep, 'instance')}" if self.keep else "")
+
+
+Step = Gate | Start | Smoke | SetWeight | Watch | Settle | Drain | Retire
+
+
+def spell(duration: timedelta) -> str:
+    """Write a duration as people say it: ``90 s`` is ``1 min 30 s``."""
+    seconds = duration.total_seconds()
+    if seconds < 60:
+        return f"{seconds:g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

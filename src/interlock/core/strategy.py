@@ -1,0 +1,149 @@
+"""How does each strategy lay out its steps?
+
+Every layout keeps three rules by its order alone: instances stand ready before they get weight (interlocks 1 and 2),
+membership and weight never change in one step (3), and the old revision runs at full strength until the new one has
+been watched at the whole weight, except in a rolling rollout, which is what rolling means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from interlock.core.release import Revision
+from interlock.core.steps import Drain, Gate, GateName, Retire, Settle, SetWeight, Smoke, Start, Step, Until, Watch
+from interlock.core.weight import ALL, NONE, WHOLE, Weight
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a rollout goes.
+
+    `first_bake` is the watch at the first weight, `bake` at each later one, `keep` at the whole weight with the old
+    revision warm. `recovered_for` is how long health and error rate must be back to normal after a rollback.
+    `judged` asks for proof at each weight, `staged` for the staging proof, `approve` for a
+    person before the first weight.
+    """
+
+    weights: tuple[Weight, ...] = (Weight(500), Weight(2500), Weight(5000), ALL)
+    first_bake: timedelta = timedelta(minutes=15)
+    bake: timedelta = timedelta(minutes=5)
+    keep: timedelta = timedelta(minutes=30)
+    hold_at_most: timedelta = timedelta(minutes=30)
+    recovered_for: timedelta = timedelta(seconds=60)
+    judged: bool = True
+    staged: bool = True
+    approve: bool = False
+    approve_within: timedelta = timedelta(hours=24)
+
+    def __post_init__(self) -> None:
+        for before, after in zip(self.weights, self.weights[1:], strict=False):
+            if after <= before:
+                raise ValueError(f"weights must rise: {after} comes after {before}")
+        if not self.weights or self.weights[-1] != ALL or self.weights[0] == NONE:
+            raise ValueError("weights must begin above 0 % and end at 100 %")
+
+
+def canary(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
+    """Move the traffic by growing weights, each watched until proven; scale the canary ahead of its weight."""
+    if old is None:
+        return first(new, pace)
+    steps: list[Step] = [_start(new, pace.weights[0].needs(_size(new))), _smoke(new), *_approval(pace)]
+    for position, weight in enumerate(pace.weights):
+        if position:
+            steps.append(_start(new, weight.needs(_size(new))))
+        steps.append(SetWeight(weight))
+        if weight != ALL:
+            steps.append(_bake(pace, first=position == 0))
+    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old))
+
+
+def blue_green(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
+    """Bring the inactive side up whole, test it there, switch at once, keep the old side for a stated time."""
+    if old is None:
+        return first(new, pace)
+    until = Until.PROVEN if pace.judged else Until.QUIET
+    watch = Watch(pace.keep, until, pace.hold_at_most, last=True)
+    switch = (*_approval(pace), SetWeight(ALL))
+    return (*_gates(pace), _start(new, _size(new)), _smoke(new), *switch, watch, *_retire(new, old))
+
+
+def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
+    """Replace one instance at a time: start one, give it its part of the traffic, watch, retire one of the old.
+
+    A single instance surges by one. The old side never has fewer ready instances than its weight asks for.
+    """
+    if old is None:
+        return first(new, pace)
+    size = _size(new)
+    steps: list[Step] = [_start(new, 1), _smoke(new), *_approval(pace)]
+    for number in range(1, size + 1):
+        if number > 1:
+            steps.append(_start(new, number))
+        weight = Weight(WHOLE * number // size)
+        steps.append(SetWeight(weight))
+        if weight == ALL:
+            break
+        steps.append(_bake(pace, first=number == 1))
+        keep = weight.rest.needs(_size(old))
+        steps += [Drain(old.name, keep, _drain(old)), Retire(old.name, keep)]
+    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old))
+
+
+def first(new: Revision, pace: Pace) -> tuple[Step, ...]:
+    """Release for the first time: there is nothing to compare with and nothing to go back to."""
+    watch = Watch(pace.first_bake if pace.judged else pace.keep, Until.QUIET, pace.hold_at_most, last=True)
+    ready = (_start(new, _size(new)), _smoke(new), *_approval(pace))
+    return (*_gates(pace), *ready, SetWeight(ALL), watch, Settle(new.name))
+
+
+def rollback(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
+    """Go back: the old revision at full strength, all traffic on it, the new one drained and retired, then proof.
+
+    The first step changes nothing where the old revision was kept whole, which is everywhere but in a rolling rollout.
+    """
+    leave: tuple[Step, ...] = (Drain(new.name, 0, _drain(new)), Retire(new.name, 0))
+    if old is None:
+        return (SetWeight(NONE), Settle(None), *leave)
+    whole = Start(old.name, _size(old), old.release.configuration.start_within)
+    recovered = Watch(pace.recovered_for, Until.RECOVERED, patience=pace.recovered_for * 4)
+    return (whole, SetWeight(NONE), Settle(old.name), *leave, recovered)
+
+
+def _gates(pace: Pace) -> tuple[Step, ...]:
+    staging = (Gate(GateName.STAGING),) if pace.staged else ()
+    return (Gate(GateName.NOT_QUARANTINED), *staging, Gate(GateName.ROLLBACK_READY, timedelta(minutes=5)))
+
+
+def _retire(new: Revision, old: Revision) -> tuple[Step, ...]:
+    return (Settle(new.name), Drain(old.name, 0, _drain(old)), Retire(old.name, 0))
+
+
+def _bake(pace: Pace, *, first: bool) -> Watch:
+    until = Until.PROVEN if pace.judged else Until.QUIET
+    return Watch(pace.first_bake if first else pace.bake, until, pace.hold_at_most)
+
+
+def _last_watch(pace: Pace) -> Watch:
+    return Watch(pace.keep, Until.QUIET, pace.hold_at_most, last=True)
+
+
+def _approval(pace: Pace) -> tuple[Step, ...]:
+    return (Watch(timedelta(0), Until.APPROVED, pace.approve_within),) if pace.approve else ()
+
+
+def _start(revision: Revision, instances: int) -> Start:
+    return Start(revision.name, instances, revision.release.configuration.start_within)
+
+
+def _smoke(revision: Revision) -> Smoke:
+    tests = revision.release.configuration.smoke_tests
+    return Smoke(revision.name, sum((test.timeout for test in tests), timedelta(seconds=10)))
+
+
+def _size(revision: Revision) -> int:
+    return revision.release.configuration.instances
+
+
+def _drain(revision: Revision) -> timedelta:
+    return revision.release.configuration.drain_within

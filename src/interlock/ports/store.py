@@ -1,0 +1,137 @@
+"""What may we ask of the memory that outlives us?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from interlock.core.plan import Plan
+from interlock.core.release import Revision
+from interlock.core.rollout import Rollout
+
+
+class StoreError(Exception):
+    """The store cannot be read or written now (a full disk, a read-only directory); the message says which and why."""
+
+
+class Busy(Exception):
+    """The environment has an active rollout already: `rollout` is it."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.rollout = rollout
+        super().__init__(
+            f"{rollout.stage.environment} of {rollout.stage.revision.release.service} has a rollout under way: "
+            f"{rollout.id}, {rollout.phase.value}, by {rollout.by or 'unknown'} since "
+            f"{rollout.started:%Y-%m-%d %H:%M:%S} UTC. Wait for it (interlock status --watch), or abort it "
+            f"(interlock abort {rollout.run}), or replace it (interlock deploy --supersede)"
+        )
+
+
+class Fenced(Exception):
+    """Another owner has taken the rollout over since: this one must stop at once and write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a rollout's journal: what happened, in words for people and as data for programs."""
+
+    at: datetime
+    kind: str
+    text: str
+    data: Mapping[str, Any]
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That a release was healthy in an environment: `subject` is what staging proves (see `Release.proven_as`)."""
+
+    service: str
+    environment: str
+    subject: str
+    identity: str
+    revision: Revision
+    rollout: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A release that failed its verdict, until a person releases it."""
+
+    service: str
+    identity: str
+    version: str
+    rollout: str
+    reason: str
+    at: datetime
+
+
+class Store(Protocol):
+    """Durable records. Every write is one transaction; what it says is on the disk when it returns."""
+
+    async def number(self, service: str) -> int:
+        """Return the number for the service's next run, from 1."""
+
+    async def add_plan(self, plan: Plan) -> None:
+        """Keep a plan under its hash."""
+
+    async def plan(self, hash: str) -> Plan | None:
+        """Return the plan with this hash."""
+
+    async def begin(self, rollout: Rollout, entry: Entry) -> None:
+        """Add a rollout; raise Busy when its service and environment have an active one."""
+
+    async def claim(self, id: str, owner: str) -> int:
+        """Take ownership of a rollout and return its new epoch; whoever held it before is fenced from now on."""
+
+    async def save(
+        self,
+        rollout: Rollout,
+        epoch: int,
+        entries: tuple[Entry, ...] = (),
+        proof: Proof | None = None,
+        quarantined: Quarantined | None = None,
+    ) -> None:
+        """Write a rollout's new state with its journal, in one transaction; raise Fenced or StoreError."""
+
+    async def checkpoint(self, id: str, epoch: int, data: Mapping[str, Any]) -> None:
+        """Keep the judge's state and the last raw counters together; raise Fenced or StoreError."""
+
+    async def last_checkpoint(self, id: str) -> Mapping[str, Any] | None:
+        """Return what was kept last."""
+
+    async def note(self, id: str, entries: tuple[Entry, ...]) -> None:
+        """Add lines to a rollout's journal."""
+
+    async def rollout(self, id: str) -> Rollout | None:
+        """Return one rollout."""
+
+    async def run(self, run: str) -> tuple[Rollout, ...]:
+        """Return the rollouts of one run, in the order of their environments."""
+
+    async def active(self) -> tuple[Rollout, ...]:
+        """Return every rollout that is not over."""
+
+    async def rollouts(self, limit: int) -> tuple[Rollout, ...]:
+        """Return the newest rollouts, newest first."""
+
+    async def entries(self, id: str, after: int = 0) -> tuple[Entry, ...]:
+        """Return a rollout's journal, oldest first, from the line after `after`."""
+
+    async def proofs(self, service: str, environment: str) -> tuple[Proof, ...]:
+        """Return the proofs of an environment, newest first."""
+
+    async def quarantine(self, service: str) -> tuple[Quarantined, ...]:
+        """Return the service's quarantined releases, newest first."""
+
+    async def release(self, service: str, identity: str, by: str, reason: str, at: datetime) -> bool:
+        """Let a release out of quarantine, on record; say whether it was there."""
+
+    async def remember(self, environment: str, data: Mapping[str, Any]) -> None:
+        """Keep what is known of an environment between rollouts: its stable revision's traffic of the last hour."""
+
+    async def recall(self, environment: str) -> Mapping[str, Any] | None:
+        """Return what was kept of an environment."""
