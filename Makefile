@@ -89,8 +89,8 @@ stale:
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(DEMO)
 	@$(PIP) install uv
-	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade pyproject.toml --group build -o requirements.txt
-	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade pyproject.toml --group build --group dev \
+	@$(BIN)/uv --quiet pip compile --system-certs --universal --generate-hashes --upgrade pyproject.toml --group build -o requirements.txt
+	@$(BIN)/uv --quiet pip compile --system-certs --universal --generate-hashes --upgrade pyproject.toml --group build --group dev \
 		-c requirements.txt -o requirements-dev.txt
 
 clean:
