@@ -21,7 +21,9 @@ class Criteria:
 
     Rates are fractions from 0 to 1. `alpha` bounds the probability that a healthy release is rolled back at any time
     of the whole rollout, `beta` that a step with a bad release is called proven. `margin` is how many times the limit
-    a release must be proven not to reach.
+    a release must be proven not to reach. Where stable runs beside the canary, a canary up to `stable_ratio` times as
+    bad is not blamed; an incident both share is put down to it after `incident_at_most` all the same. A request not
+    answered within `hang_after` counts as failed.
     """
 
     error_rate: float = 0.01
@@ -31,6 +33,9 @@ class Criteria:
     alpha: float = 0.01
     beta: float = 0.05
     margin: float = 2.0
+    stable_ratio: float = 1.5
+    hang_after: timedelta = timedelta(seconds=10)
+    incident_at_most: timedelta = timedelta(minutes=10)
     warm_up: timedelta = timedelta(0)
     sample_every: timedelta = timedelta(seconds=5)
     without_proof: WithoutProof = WithoutProof.HOLD

@@ -66,13 +66,12 @@ def retreat(world: World, route: Route) -> Route | None:
     return Route(route.environment, stable, route.canary, weight, route.offset)
 
 
-def leave(world: World, revision: str, keep: int) -> str | None:
-    """Say why instances of the revision above `keep` may not be drained: its weight must be carried by the rest."""
+def leave(world: World, revision: str, staying: int) -> str | None:
+    """Say why instances of the revision may not be drained when `staying` ready ones are left to carry its weight."""
     share = NONE if world.route is None else world.route.share(revision)
     if share == NONE:
         return None
-    full = world.strength[revision].full if revision in world.strength else keep
-    staying = min(keep, world.ready(revision))
+    full = world.strength[revision].full if revision in world.strength else staying + 1
     if staying < max(1, share.needs(full)):
         return f"{revision} carries {share} and would keep {staying} ready instances of {full}"
     return None

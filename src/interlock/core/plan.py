@@ -28,7 +28,7 @@ class Stage:
 
     `replaces` is the revision last proven healthy, the rollback's target; None before a first release. `steps` and
     `rollback` name only these two revisions. `criteria` is None where the evidence is health and smoke tests alone.
-    `notes` are what the person who reads the plan must know.
+    `proven_in` is the environment whose proof its staging gate reads. `notes` are what the person who reads the plan must know.
     """
 
     environment: str
@@ -39,6 +39,8 @@ class Stage:
     steps: tuple[Step, ...]
     rollback: tuple[Step, ...]
     criteria: Criteria | None = None
+    proven_in: str = ""
+    proof_valid_for: timedelta = timedelta(days=7)
     notes: tuple[str, ...] = ()
 
     def route(self, weight: Weight) -> Route:

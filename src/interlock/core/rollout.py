@@ -1,7 +1,7 @@
 """Where does a rollout stand, what comes next, and what may change it?
 
-`advance` is the only way a rollout changes, and every change of phase is a row of `TRANSITIONS`: the manual's diagram is
-drawn from that table. What has no row is refused.
+`advance` is the only way a rollout changes, and every change of phase is a row of `TRANSITIONS`: the manual's diagram
+is drawn from that table. What has no row is refused.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ class Rollout:
     """A stage of a plan under way: the plan, an index into it, and what is known of how it went.
 
     `index` counts in `stage.steps`, or in `way_back` while going back. `turned_at` is the step from which it turned
-    back. `observed` is the time that the present watch has seen. `since` is when the phase began, `step_since` the step.
+    back. `observed` is the time that the present watch has seen. `since` is when the phase began, `step_since` when
+    the step did.
     """
 
     id: str

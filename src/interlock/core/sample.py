@@ -18,7 +18,8 @@ class Counters:
 
     `started` counts requests sent to an instance, `completed` those answered, refused or given up, `failed` the bad
     ones among the completed: 5xx answers, those the proxy made itself, request time-outs, and tries a retry has hidden.
-    `slower` is the latency distribution: upper edge of a bucket in milliseconds -> how many answers fell in it.
+    `latency` is the distribution: upper edge of a bucket in milliseconds -> how many answers fell in it. It lists
+    all edges of its layout, the last of them infinite, or else only the filled buckets of Envoy's log-linear histogram.
     """
 
     started: float = 0
@@ -40,7 +41,8 @@ class Reading:
 class Side:
     """What one side did during one sample; the fields are the increments of `Counters`.
 
-    `pending` is how many requests were in flight when the sample ended (started minus completed, all time).
+    `pending` is how many requests were in flight when the sample ended (started minus completed, all time). `failed`
+    may exceed `completed` in a torn reading or when retries hid failures; the judge carries the excess over.
     """
 
     started: float = 0
@@ -52,7 +54,7 @@ class Side:
     @property
     def error_rate(self) -> float | None:
         """Failed by completed requests, 0 to 1; None without requests."""
-        return self.failed / self.completed if self.completed > 0 else None
+        return min(1.0, self.failed / self.completed) if self.completed > 0 else None
 
     def quantile(self, q: float) -> float | None:
         """Upper edge, in milliseconds, of the bucket in which quantile `q` lies: for people, never to judge by."""
@@ -71,13 +73,14 @@ class Side:
 class Sample:
     """What happened on both sides during `covers`, which ended at `monotonic` seconds of the boot's clock.
 
-    A side is None when its telemetry did not answer: that is blindness, not silence.
+    A side is None when its telemetry did not answer: that is blindness, not silence. `boot` tells whose clock it is.
     """
 
     monotonic: float
     covers: timedelta
     canary: Side | None
     stable: Side | None
+    boot: str = ""
 
 
 def difference(before: Reading | None, after: Reading, canary: str, stable: str | None) -> Sample | None:
@@ -90,7 +93,7 @@ def difference(before: Reading | None, after: Reading, canary: str, stable: str 
     if before is None or before.boot != after.boot or after.monotonic <= before.monotonic:
         return None
     covers = timedelta(seconds=after.monotonic - before.monotonic)
-    return Sample(after.monotonic, covers, _side(before, after, canary), _side(before, after, stable))
+    return Sample(after.monotonic, covers, _side(before, after, canary), _side(before, after, stable), after.boot)
 
 
 def _side(before: Reading, after: Reading, revision: str | None) -> Side | None:
@@ -109,7 +112,7 @@ def _side(before: Reading, after: Reading, revision: str | None) -> Side | None:
         pending += max(0.0, counters.started - counters.completed)
         for edge, count in counters.latency.items():
             latency[edge] = latency.get(edge, 0.0) + _increment(old.latency.get(edge, 0.0), count)
-    return Side(started, completed, min(failed, completed), latency, pending)
+    return Side(started, completed, failed, latency, pending)
 
 
 def _increment(old: float, new: float) -> float:

@@ -104,10 +104,13 @@ def rollback(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...
     """
     leave: tuple[Step, ...] = (Drain(new.name, 0, _drain(new)), Retire(new.name, 0))
     if old is None:
-        return (SetWeight(NONE), Settle(None), *leave)
+        return (SetWeight(NONE, _BACK_WITHIN), Settle(None), *leave)
     whole = Start(old.name, _size(old), old.release.configuration.start_within)
     recovered = Watch(pace.recovered_for, Until.RECOVERED, patience=pace.recovered_for * 4)
-    return (whole, SetWeight(NONE), Settle(old.name), *leave, recovered)
+    return (whole, SetWeight(NONE, _BACK_WITHIN), Settle(old.name), *leave, recovered)
+
+
+_BACK_WITHIN = timedelta(minutes=10)
 
 
 def _gates(pace: Pace) -> tuple[Step, ...]:

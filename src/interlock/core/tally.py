@@ -1,0 +1,51 @@
+"""How many requests did each side have over the whole rollout, and how many were bad?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from interlock.core.judge.baseline import Baseline
+from interlock.core.sample import Sample, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sums for the report, kept with the judge's state. `before` is stable's traffic of the hour before the rollout.
+
+    `canary` and `stable` are the sides' sums while both were there; `last` is the new revision's since it had all the
+    traffic. `first_bad` and `last_bad` bound the time in which the new revision failed requests.
+    """
+
+    before: Baseline = field(default_factory=Baseline)
+    canary: Side = field(default_factory=Side)
+    stable: Side = field(default_factory=Side)
+    last: Side = field(default_factory=Side)
+    first_bad: datetime | None = None
+    last_bad: datetime | None = None
+
+    def add(self, sample: Sample, at: datetime, *, whole: bool) -> Tally:
+        """Count one more sample; `whole` when the new revision has all the traffic."""
+        canary, stable = sample.canary or Side(), sample.stable or Side()
+        bad = canary.failed > 0
+        return replace(
+            self,
+            canary=_sum(self.canary, canary),
+            stable=_sum(self.stable, stable),
+            last=_sum(self.last, canary) if whole else self.last,
+            first_bad=self.first_bad or (at if bad else None),
+            last_bad=at if bad else self.last_bad,
+        )
+
+
+def _sum(one: Side, other: Side) -> Side:
+    latency = dict(one.latency)
+    for edge, count in other.latency.items():
+        latency[edge] = latency.get(edge, 0.0) + count
+    return Side(
+        one.started + other.started,
+        one.completed + other.completed,
+        one.failed + other.failed,
+        latency,
+        other.pending,
+    )

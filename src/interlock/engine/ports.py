@@ -1,0 +1,61 @@
+"""What does the engine need of the world?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from interlock.core.interlocks import Strength, World
+from interlock.core.plan import Stage
+from interlock.ports.clock import Clock
+from interlock.ports.metrics import Metrics
+from interlock.ports.probe import Prober
+from interlock.ports.store import Store
+from interlock.ports.traffic import Traffic
+from interlock.ports.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One adapter of each port; which ones they are is `app`'s business."""
+
+    workload: Workload
+    traffic: Traffic
+    metrics: Metrics
+    prober: Prober
+    store: Store
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on the monotonic clock after which waiting ends."""
+
+    clock: Clock
+    until: float
+
+    @classmethod
+    def after(cls, clock: Clock, within: timedelta) -> Deadline:
+        """Begin to wait, for at most `within`."""
+        return cls(clock, clock.monotonic() + within.total_seconds())
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.clock.monotonic() >= self.until
+
+
+async def look(ports: Ports, stage: Stage) -> World:
+    """Observe one environment now: the route in force, and how many instances of either revision can take requests.
+
+    An instance counts when it lives, answers our readiness probe, and the data plane itself finds it healthy.
+    """
+    strength = {}
+    for revision in (stage.revision, stage.replaces):
+        if revision is None:
+            continue
+        healthy = await ports.traffic.healthy(revision.name)
+        instances = await ports.workload.instances(revision.name)
+        ready = sum(1 for one in instances if one.alive and one.ready and one.address in healthy)
+        strength[revision.name] = Strength(ready, revision.release.configuration.instances)
+    return World(await ports.traffic.route(stage.environment), strength)
