@@ -1,0 +1,54 @@
+"""How does the judge do in the evaluator? The project's judge behind its interface, as `bench.judge:Judge`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from math import inf
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+
+from interlock.core.criteria import Criteria
+from interlock.core.judge import Baseline, Evidence, Verdict, begin, decide, observe
+from interlock.core.sample import Sample, Side
+
+_BAKE = 60.0
+_DECISIONS = {Verdict.FAIL: "rollback", Verdict.PASS: "advance", Verdict.INCONCLUSIVE: "continue"}
+
+
+class Judge:
+    """One rollout's judge at the default criteria and a bake of 60 s; only the warm-up comes from the scenario."""
+
+    name = "interlock"
+    evidence: Evidence
+
+    def reset(self, ctx: dict[str, Any]) -> None:
+        """Begin a rollout: `ctx` says what the plan would know, not what will happen."""
+        edges = ctx.get("edges")
+        self.edges = [] if edges is None else [float(e) for e in edges] + [inf]
+        self.warm_up = float(ctx.get("warmup_s", 0.0))
+        criteria = Criteria(warm_up=timedelta(seconds=self.warm_up), sample_every=timedelta(seconds=ctx["poll_s"]))
+        past = [s for s in map(self._side, ctx.get("history") or []) if s is not None]
+        history = sum(map(Baseline.of, past), Baseline()) if past else None
+        self.evidence = begin(criteria, round(ctx["horizon_s"] / ctx["poll_s"]), history=history)
+
+    def update(self, poll: dict[str, Any]) -> str:
+        """Take in one poll and say what to do."""
+        canary, stable = self._side(poll["canary"]), self._side(poll["baseline"])
+        sample = Sample(poll["t"], timedelta(seconds=poll["dt"]), canary, stable)
+        self.evidence = observe(self.evidence, sample, concurrent=True)
+        verdict = decide(self.evidence)
+        if verdict is Verdict.PASS and poll["t"] < self.warm_up + _BAKE:
+            return "continue"
+        return _DECISIONS[verdict]
+
+    def _side(self, counts: dict[str, Any] | None) -> Side | None:
+        if counts is None:
+            return None
+        requests, latency = float(counts["requests"]), {}
+        if self.edges and counts.get("buckets") is not None:
+            upto = counts["buckets"].tolist()
+            latency = dict(zip(self.edges, [a - b for a, b in zip(upto, [0, *upto], strict=False)], strict=True))
+        return Side(requests, requests, float(counts["errors"]), latency)

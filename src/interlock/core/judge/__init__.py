@@ -1,0 +1,25 @@
+"""Is the release worse than it may be, and how sure are we? `observe` each sample, then `judge` the evidence."""
+
+from interlock.core.judge.baseline import Baseline, History
+from interlock.core.judge.evidence import Evidence, begin, observe, step
+from interlock.core.judge.proof import time_to_prove
+from interlock.core.judge.record import decode, encode
+from interlock.core.judge.verdict import Finding, Judgement, Verdict, decide, judge, odds_against
+
+__all__ = [
+    "Baseline",
+    "Evidence",
+    "Finding",
+    "History",
+    "Judgement",
+    "Verdict",
+    "begin",
+    "decide",
+    "decode",
+    "encode",
+    "judge",
+    "observe",
+    "odds_against",
+    "step",
+    "time_to_prove",
+]
