@@ -27,7 +27,9 @@ def not_quarantined(release: Release, quarantine: Iterable[tuple[str, str, str]]
     for identity, rollout, reason in quarantine:
         if identity == release.identity:
             why = f"{release.version} ({identity}) is quarantined since {rollout}: {reason}"
-            return Answer(False, f"{why}. Release it with: interlock quarantine release {identity} --reason …", final=True)
+            return Answer(
+                False, f"{why}. Release it with: interlock quarantine release {identity} --reason …", final=True
+            )
     return Answer(True, f"{release.version} never failed a verdict")
 
 

@@ -28,7 +28,7 @@ class Stage:
 
     `replaces` is the revision last proven healthy, the rollback's target; None before a first release. `steps` and
     `rollback` name only these two revisions. `criteria` is None where the evidence is health and smoke tests alone.
-    `proven_in` is the environment whose proof its staging gate reads. `notes` are what the person who reads the plan must know.
+    `proven_in` is the environment whose proof the staging gate reads. `notes` are what a reader of the plan must know.
     """
 
     environment: str
@@ -115,4 +115,3 @@ class Plan:
             if stage.environment == environment:
                 return stage
         raise KeyError(f"the plan {self.hash} has no environment {environment}")
-

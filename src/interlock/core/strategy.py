@@ -7,9 +7,11 @@ been watched at the whole weight, except in a rolling rollout, which is what rol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from interlock.core.plan import StrategyName
 from interlock.core.release import Revision
 from interlock.core.steps import Drain, Gate, GateName, Retire, Settle, SetWeight, Smoke, Start, Step, Until, Watch
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
@@ -150,3 +152,10 @@ def _size(revision: Revision) -> int:
 
 def _drain(revision: Revision) -> timedelta:
     return revision.release.configuration.drain_within
+
+
+LAYOUTS: dict[StrategyName, Callable[[Revision, Revision | None, Pace], tuple[Step, ...]]] = {
+    StrategyName.ROLLING: rolling,
+    StrategyName.BLUE_GREEN: blue_green,
+    StrategyName.CANARY: canary,
+}

@@ -1,7 +1,7 @@
 """How is each kind of step carried out? One step, a few calls on ports, one outcome.
 
-Every function reaches a state and may be repeated from the start; every wait has a deadline; being cancelled in the middle
-loses nothing. What goes wrong is an outcome: ports raise, `perform` returns `Failed`.
+Every function reaches a state and may be repeated from the start; every wait has a deadline; being cancelled in the
+middle loses nothing. What goes wrong is an outcome: ports raise, `perform` returns `Failed`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,20 @@ from interlock.core.record import plain
 from interlock.core.release import Instance, Revision
 from interlock.core.rollout import Done, Failed, Held, Observed, Rollout
 from interlock.core.route import Route
-from interlock.core.steps import Drain, Gate, GateName, Retire, Settle, SetWeight, Smoke, Start, Step, Until, Watch, spell
+from interlock.core.steps import (
+    Drain,
+    Gate,
+    GateName,
+    Retire,
+    Settle,
+    SetWeight,
+    Smoke,
+    Start,
+    Step,
+    Until,
+    Watch,
+    spell,
+)
 from interlock.core.weight import NONE
 from interlock.engine.ports import Deadline, Ports, look
 from interlock.engine.sentinel import Sentinel
@@ -112,7 +125,7 @@ class Performer:
                 return await self._rollback_ready()
 
     async def _rollback_ready(self) -> gates.Answer:
-        """Prove the rollback by doing its harmless half: the old revision whole, all traffic on it, the way back written."""
+        """Prove the rollback by doing its harmless half: the old revision whole and in front, the way back written."""
         stage = self.rollout().stage
         await self.ports.traffic.open(stage.environment, stage.entrance)
         if stage.replaces is None:
@@ -127,7 +140,9 @@ class Performer:
             await self.ports.traffic.steer(stage.settled(old.name))
         await self.ports.traffic.prepare(stage.retreat)
         size = old.release.configuration.instances
-        return gates.Answer(True, f"{old.name} ({old.release.version}) is ready with {size} instances, the way back is written")
+        return gates.Answer(
+            True, f"{old.name} ({old.release.version}) is ready with {size} instances, the way back is written"
+        )
 
     # --- instances
 
@@ -215,7 +230,7 @@ class Performer:
             await self.ports.clock.sleep(SOON)
 
     async def _take_back(self, step: SetWeight) -> Outcome:
-        """Give the new revision nothing: one rename where the old one is whole, else as much at once as it can carry."""
+        """Give the new revision nothing: one rename where the old one is whole, else as much as it can carry."""
         stage = self.rollout().stage
         deadline = Deadline.after(self.ports.clock, step.within)
         while not deadline.over:
@@ -269,7 +284,11 @@ class Performer:
         await self.ports.traffic.drain(step.revision, addresses)
         left = await self._until_quiet(step.revision, addresses, deadline)
         seconds = self.ports.clock.monotonic() - began
-        note = f"{step}: quiet after {seconds:.1f} s" if not left else f"{step}: {left} requests still under way at its deadline"
+        note = (
+            f"{step}: quiet after {seconds:.1f} s"
+            if not left
+            else f"{step}: {left} requests still under way at its deadline"
+        )
         return self._done(note, {"drain_seconds": round(seconds, 3), "under_way": left})
 
     async def _until_quiet(self, revision: str, addresses: tuple[str, ...], deadline: Deadline) -> int:
@@ -323,10 +342,16 @@ class Performer:
             missing = self._missing(step)
             if missing is None:
                 requests = sentinel.tally.canary.completed - counted
-                return self._done(f"{step}: {self._verdict_in_words(step, requests)}", {"judgement": plain(sentinel.judgement)})
+                return self._done(
+                    f"{step}: {self._verdict_in_words(step, requests)}", {"judgement": plain(sentinel.judgement)}
+                )
             deadline = deadline or Deadline.after(self.ports.clock, step.patience)
             policy = sentinel.criteria.without_proof if judged else WithoutProof.HOLD
-            if policy is WithoutProof.ADVANCE and sentinel.judgement.verdict is not Verdict.FAIL and not sentinel.judgement.blind:
+            if (
+                policy is WithoutProof.ADVANCE
+                and sentinel.judgement.verdict is not Verdict.FAIL
+                and not sentinel.judgement.blind
+            ):
                 return self._unproven(step, missing)
             if policy is WithoutProof.ROLL_BACK or deadline.over:
                 return self._failed(f"{step}: no proof in time: {missing}")
@@ -374,7 +399,9 @@ class Performer:
             last = now
             if deadline.over:
                 return self._failed(f"{step}: {bad or 'not long enough'}")
-        return self._done(f"{step}: healthy, {self._stable_in_words()}", {"points": [plain(p) for p in self.sentinel.points][-12:]})
+        return self._done(
+            f"{step}: healthy, {self._stable_in_words()}", {"points": [plain(p) for p in self.sentinel.points][-12:]}
+        )
 
     def _not_recovered(self) -> str | None:
         sentinel = self.sentinel
@@ -398,7 +425,7 @@ class Performer:
         return self._failed(f"nobody approved within {spell(step.patience)}")
 
     async def _news(self) -> None:
-        """Wait for the sentinel's next look, at most a few seconds: a sentinel that is stuck must not stop the clock."""
+        """Wait for the sentinel's next look, a few seconds at most: one that is stuck must not stop the clock."""
         news = asyncio.ensure_future(self.sentinel.news.wait())
         timer = asyncio.ensure_future(self.ports.clock.sleep(timedelta(seconds=5)))
         try:
@@ -423,7 +450,11 @@ def _observed(route: Route, probes: int, on_canary: int) -> str:
     if not probes:
         return "observed at the data plane"
     if route.weight == NONE:
-        return f"observed, none of {probes} probes reached the new revision" if route.canary else f"observed with {probes} probes"
+        return (
+            f"observed, none of {probes} probes reached the new revision"
+            if route.canary
+            else f"observed with {probes} probes"
+        )
     return f"observed, {on_canary} of {probes} probes answered by the new revision"
 
 

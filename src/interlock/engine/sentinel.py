@@ -1,7 +1,7 @@
-"""Is the release still safe? Asked all the time, as long as the rollout lives: during steps, and while people are waited for.
+"""Is the release still safe? Asked as long as the rollout lives: during steps, and while people are waited for.
 
-The sentinel only looks and tells. What it finds goes to the rollout's loop as `Unsafe`; what it has seen is there for the
-step that watches, for the report and for every surface.
+The sentinel only looks and tells. What it finds goes to the rollout's loop as `Unsafe`; what it has seen is there for
+the step that watches, for the report and for every surface.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Sentinel:
     async def _unhealthy(self, rollout: Rollout, world: World) -> str | None:
         """Say what is wrong with the revision that users are on: seen twice in a row, because one look can err."""
         revision = _carrier(rollout)
-        if revision is None or rollout.weight == NONE and not rollout.going_back:
+        if revision is None or (rollout.weight == NONE and not rollout.going_back):
             return None
         name = revision.name
         share = world.route.share(name) if world.route is not None else NONE
@@ -143,7 +143,9 @@ class Sentinel:
         if looping is None and self._short[name] < 2:
             return None
         why = await self._why_not_ready(name)
-        return looping or f"health: {name} carries {share} with {world.ready(name)} ready instances, {needed} needed{why}"
+        return (
+            looping or f"health: {name} carries {share} with {world.ready(name)} ready instances, {needed} needed{why}"
+        )
 
     async def _crash_loop(self, revision: str) -> str | None:
         for instance in await self._ports.workload.instances(revision):

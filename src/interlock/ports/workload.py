@@ -23,6 +23,9 @@ class Workload(Protocol):
     async def instances(self, revision: str) -> tuple[Instance, ...]:
         """Return the revision's instances by slot, as last observed (at most about a second ago)."""
 
+    async def environments(self) -> tuple[str, ...]:
+        """Return every environment in which a revision runs or should run."""
+
     async def revisions(self, environment: str) -> tuple[Revision, ...]:
         """Return every revision of the environment that runs or should run."""
 

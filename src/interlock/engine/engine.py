@@ -1,0 +1,226 @@
+"""Which rollouts are ours to drive, and what starts, follows and replaces them?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from interlock.core.judge.baseline import History
+from interlock.core.plan import Plan, Stage
+from interlock.core.record import plain, restore
+from interlock.core.rollout import Order, OrderKind, Phase, Refused, Rollout, begin
+from interlock.core.sample import Reading, difference
+from interlock.engine.drive import Drive
+from interlock.engine.drive import live as live_rollout
+from interlock.engine.ports import Deadline, Ports
+from interlock.engine.sentinel import live as live_sentinel
+from interlock.ports.metrics import MetricsError
+from interlock.ports.store import Busy, Entry, Fenced, StoreError
+from interlock.ports.traffic import TrafficError
+from interlock.ports.workload import WorkloadError
+
+TEND_EVERY = timedelta(seconds=1)
+SAMPLE_EVERY = timedelta(seconds=10)
+REMEMBER_EVERY = timedelta(seconds=60)
+GO_BACK_WITHIN = timedelta(minutes=15)
+
+
+class Stale(Exception):
+    """The plan was made for a world that is no more; the message says what has changed."""
+
+
+class Engine:
+    """Drives every active rollout of one state directory, and tends what runs between rollouts."""
+
+    def __init__(self, ports: Ports, owner: str) -> None:
+        self._ports, self._owner = ports, owner
+        self._drives: dict[str, Drive] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._histories: dict[str, History] = {}
+        self._readings: dict[str, Reading] = {}
+
+    async def resume(self) -> None:
+        """Take over every rollout that is not over, and begin what a finished one left to begin."""
+        for rollout in await self._ports.store.active():
+            await self._own(rollout)
+        for rollout in await self._ports.store.rollouts(20):
+            if rollout.phase is Phase.SUCCEEDED:
+                await self._begin_next(rollout)
+
+    async def start(self, plan: Plan, by: str, *, supersede: bool = False) -> str:
+        """Start a plan; return its run's id. Raises Stale, or Busy when one is under way and is not superseded."""
+        await self._make_way(plan, by, supersede=supersede)
+        await self._check_world(plan)
+        number = await self._ports.store.number(plan.service)
+        await self._ports.store.add_plan(plan)
+        run = f"{plan.service}-{number}"
+        await self._begin(run, plan, plan.stages[0], by)
+        return run
+
+    async def order(self, run: str, order: Order) -> Rollout:
+        """Give an order to the run's rollout that is under way; raise Refused when there is none that it fits."""
+        rollouts = await self._ports.store.run(run)
+        if not rollouts:
+            raise Refused(f"there is no rollout {run}. Which there are: interlock history")
+        newest = rollouts[-1]
+        drive = self._drives.get(newest.id)
+        if drive is None and newest.phase is Phase.FAILED and order.kind is OrderKind.ABORT:
+            drive = await self._own(newest)
+        if drive is None:
+            from_table = newest.id, order.kind.value, newest.phase.value, newest.since
+            raise Refused(_finished(*from_table, newest.stage.revision.release.service))
+        return await drive.order(order)
+
+    def live(self) -> Mapping[str, Any]:
+        """Return what is known of each rollout under way beyond its record: evidence, points, strength."""
+        return {id: {**live_rollout(drive), **live_sentinel(drive.sentinel)} for id, drive in self._drives.items()}
+
+    async def tend(self) -> None:
+        """Between rollouts: keep the endpoints where the instances are, and remember stable's last hour of traffic."""
+        sampled = kept = 0.0
+        while True:
+            now = self._ports.clock.monotonic()
+            try:
+                await self._tend_endpoints()
+                if now - sampled >= SAMPLE_EVERY.total_seconds():
+                    sampled = now
+                    await self._sample_quiet_environments()
+                if now - kept >= REMEMBER_EVERY.total_seconds():
+                    kept = now
+                    await self._remember()
+            except (TrafficError, WorkloadError, MetricsError, StoreError):
+                pass  # seen again in a second; what serves is not touched
+            await self._ports.clock.sleep(TEND_EVERY)
+
+    async def stop(self) -> None:
+        """Stop driving; every rollout stays where it is, for the next owner."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _make_way(self, plan: Plan, by: str, *, supersede: bool) -> None:
+        mine = {stage.environment for stage in plan.stages}
+        running = [
+            rollout
+            for rollout in await self._ports.store.active()
+            if rollout.stage.revision.release.service == plan.service and rollout.stage.environment in mine
+        ]
+        if running and not supersede:
+            raise Busy(running[0])
+        for rollout in running:
+            now = self._ports.clock.now()
+            order = Order(now, OrderKind.SUPERSEDE, by, f"supersede-{plan.hash}-{rollout.id}", f"plan {plan.hash}")
+            await self.order(rollout.run, order)
+            await self._until_over(rollout)
+
+    async def _until_over(self, rollout: Rollout) -> None:
+        deadline = Deadline.after(self._ports.clock, GO_BACK_WITHIN)
+        while rollout.id in self._drives:
+            if deadline.over:
+                raise Busy(rollout)
+            await self._ports.clock.sleep(timedelta(milliseconds=50))
+
+    async def _check_world(self, plan: Plan) -> None:
+        for stage in plan.stages:
+            proofs = await self._ports.store.proofs(plan.service, stage.environment)
+            now = proofs[0].revision.name if proofs else None
+            planned = stage.replaces.name if stage.replaces else None
+            if now != planned:
+                raise Stale(
+                    f"the plan {plan.hash} was made to replace {planned or 'nothing'} in {stage.environment}, where "
+                    f"{now or 'nothing'} is stable now. Plan again with: interlock plan {plan.version}"
+                )
+
+    async def _begin(self, run: str, plan: Plan, stage: Stage, by: str) -> None:
+        now = self._ports.clock.now()
+        rollout = begin(f"{run}-{stage.environment}", run, plan.hash, stage, now, by)
+        text = f"{stage.strategy.value} of {plan.version} ({stage.revision.name}) in {stage.environment} begins"
+        await self._ports.store.begin(rollout, Entry(now, "began", text, {"plan": plan.hash}))
+        await self._own(rollout)
+
+    async def _begin_next(self, rollout: Rollout) -> None:
+        """Begin the next environment of a run whose last one succeeded."""
+        plan = await self._ports.store.plan(rollout.plan)
+        if plan is None:
+            return
+        begun = {other.stage.environment for other in await self._ports.store.run(rollout.run)}
+        left = [stage for stage in plan.stages if stage.environment not in begun]
+        if left and rollout.stage.environment == plan.stages[len(plan.stages) - len(left) - 1].environment:
+            try:
+                await self._begin(rollout.run, plan, left[0], rollout.by)
+            except Busy as busy:
+                now = self._ports.clock.now()
+                await self._ports.store.note(rollout.id, (Entry(now, "not begun", str(busy), {}),))
+
+    async def _own(self, rollout: Rollout) -> Drive:
+        epoch = await self._ports.store.claim(rollout.id, self._owner)
+        environment = rollout.stage.environment
+        drive = Drive(self._ports, rollout, epoch, await self._history(environment))
+        self._drives[rollout.id] = drive
+        task = asyncio.create_task(self._drive(drive))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return drive
+
+    async def _drive(self, drive: Drive) -> None:
+        id = drive.rollout.id
+        try:
+            rollout = await drive.run()
+        except Fenced:
+            return
+        finally:
+            self._drives.pop(id, None)
+            environment = drive.rollout.stage.environment
+            self._histories[environment] = drive.sentinel.history
+        if rollout.phase is Phase.SUCCEEDED:
+            self._histories[rollout.stage.environment] = History()
+            await self._begin_next(rollout)
+
+    async def _history(self, environment: str) -> History:
+        if environment not in self._histories:
+            kept = await self._ports.store.recall(environment)
+            self._histories[environment] = restore(History, kept["history"]) if kept else History()
+        return self._histories[environment]
+
+    async def _tend_endpoints(self) -> None:
+        for environment, revision in await self._quiet():
+            running = await self._ports.workload.instances(revision)
+            addresses = tuple(one.address for one in running if one.alive and one.ready)
+            if set(addresses) - await self._ports.traffic.healthy(revision):
+                known = [one for one in await self._ports.workload.revisions(environment) if one.name == revision]
+                for one in known:
+                    await self._ports.traffic.admit(one, addresses)
+
+    async def _quiet(self) -> list[tuple[str, str]]:
+        """Return (environment, stable revision) wherever no rollout is under way."""
+        busy = {drive.rollout.stage.environment for drive in self._drives.values()}
+        quiet = []
+        for environment in await self._ports.workload.environments():
+            route = await self._ports.traffic.route(environment)
+            if environment not in busy and route is not None and route.stable is not None:
+                quiet.append((environment, route.stable))
+        return quiet
+
+    async def _sample_quiet_environments(self) -> None:
+        for environment, revision in await self._quiet():
+            reading = await self._ports.metrics.read((revision,))
+            sample = difference(self._readings.get(environment), reading, revision, None)
+            self._readings[environment] = reading
+            if sample is not None and sample.canary is not None:
+                history = await self._history(environment)
+                self._histories[environment] = history.add(sample.canary, sample.covers)
+
+    async def _remember(self) -> None:
+        for environment, history in self._histories.items():
+            with contextlib.suppress(StoreError):
+                await self._ports.store.remember(environment, {"history": plain(history)})
+
+
+def _finished(id: str, verb: str, phase: str, since: Any, service: str) -> str:
+    return (
+        f"{id} is {phase} since {since:%Y-%m-%d %H:%M:%S} UTC: there is nothing left to {verb}. To go back to an "
+        f"earlier release of {service}: interlock rollback VERSION"
+    )

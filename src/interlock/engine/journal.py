@@ -1,0 +1,58 @@
+"""What does the journal say of an event?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from interlock.core.rollout import Done, Event, Failed, Held, Observed, Order, OrderKind, Phase, Rollout, Unsafe
+from interlock.ports.store import Entry
+
+
+def entries(before: Rollout, event: Event, after: Rollout, data: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """Return the journal's lines for a change; none for what is not worth one (time observed, a wait that goes on)."""
+    line = _line(before, event, after)
+    lines = [] if line is None else [Entry(event.at, line[0], line[1], {"index": before.index, **data})]
+    if after.going_back and not before.going_back:
+        lines.append(Entry(event.at, "turned", f"going back: {after.reason}", {"step": before.index}))
+    if after.phase is not before.phase and after.over:
+        lines.append(Entry(event.at, "ended", _ending(after), {"phase": after.phase.value}))
+    return tuple(lines)
+
+
+def _line(before: Rollout, event: Event, after: Rollout) -> tuple[str, str] | None:
+    match event:
+        case Done():
+            return "done", event.note
+        case Failed():
+            return "failed", event.reason
+        case Unsafe() if not before.going_back:
+            return "unsafe", event.reason
+        case Held() if before.phase is not after.phase:
+            return "held", event.reason
+        case Order(kind=kind):
+            return "order", f"{_PAST[kind]} by {event.by}" + (f": {event.reason}" if event.reason else "")
+        case Unsafe() | Held() | Observed():
+            return None
+
+
+def _ending(rollout: Rollout) -> str:
+    release = rollout.stage.revision.release
+    match rollout.phase:
+        case Phase.SUCCEEDED:
+            return f"{release.version} runs in {rollout.stage.environment}"
+        case Phase.FAILED:
+            return f"failed: {rollout.reason}"
+    back = rollout.stage.replaces
+    to = f"{back.release.version} ({back.name})" if back else "nothing: 503"
+    return f"{rollout.phase.value} to {to}: {rollout.reason}"
+
+
+_PAST = {
+    OrderKind.PAUSE: "paused",
+    OrderKind.RESUME: "resumed",
+    OrderKind.APPROVE: "approved",
+    OrderKind.PROMOTE: "promoted",
+    OrderKind.ABORT: "aborted",
+    OrderKind.SUPERSEDE: "superseded",
+}

@@ -1,0 +1,123 @@
+"""Sentences to build an engine, a world and plans from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from interlock.adapters.memory import EPOCH, World, run
+from interlock.adapters.memory_store import MemoryStore
+from interlock.core.criteria import Criteria
+from interlock.core.plan import Plan, Stage, StrategyName
+from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision
+from interlock.core.rollout import Order, OrderKind, Rollout
+from interlock.core.strategy import LAYOUTS, Pace, rollback
+from interlock.core.weight import ALL, Weight
+from interlock.engine.engine import Engine
+from interlock.engine.ports import Ports
+
+QUICK = Pace(
+    weights=(Weight(1000), Weight(5000), ALL),
+    first_bake=timedelta(seconds=60),
+    bake=timedelta(seconds=30),
+    keep=timedelta(seconds=60),
+    hold_at_most=timedelta(minutes=10),
+    recovered_for=timedelta(seconds=20),
+)
+
+
+def release(version: str, instances: int = 2) -> Release:
+    configuration = Configuration(("serve",), instances=instances)
+    return Release("shop", version, Artefact(f"sha256:{version}", "memory"), configuration, "common")
+
+
+def revision(version: str, environment: str = "production", instances: int = 2) -> Revision:
+    return Revision(f"{environment}-{version}", environment, release(version, instances))
+
+
+def stage(
+    new: Revision,
+    old: Revision | None,
+    strategy: StrategyName = StrategyName.CANARY,
+    pace: Pace = QUICK,
+    criteria: Criteria | None = Criteria(),
+) -> Stage:
+    pace = replace(pace, judged=criteria is not None)
+    return Stage(
+        new.environment,
+        Entrance(8000),
+        strategy,
+        new,
+        old,
+        LAYOUTS[strategy](new, old, pace),
+        rollback(new, old, pace),
+        criteria,
+        proven_in="staging",
+    )
+
+
+def staging(version: str, old: Revision | None = None) -> Stage:
+    pace = replace(QUICK, keep=timedelta(seconds=5), staged=False)
+    return stage(revision(version, "staging", 1), old, StrategyName.BLUE_GREEN, pace, None)
+
+
+@dataclass
+class Story:
+    """A world with an engine in it."""
+
+    world: World = field(default_factory=World)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = self.new_engine()
+
+    def new_engine(self) -> Engine:
+        world = self.world
+        self.engine = Engine(Ports(world, world, world, world, self.store, world), "keeper")
+        return self.engine
+
+    async def deploy(self, *stages: Stage, supersede: bool = False) -> str:
+        version = stages[-1].revision.release.version
+        return await self.engine.start(Plan("shop", version, stages, EPOCH), "ada", supersede=supersede)
+
+    async def ends(self, run: str, within: float = 24 * 3600) -> Rollout:
+        deadline = self.world.monotonic() + within
+        while True:
+            rollouts = await self.store.run(run)
+            if rollouts and rollouts[-1].over and not self.engine.live():
+                return rollouts[-1]
+            assert self.world.monotonic() < deadline, f"{run} did not end: {rollouts[-1].phase} {rollouts[-1].reason}"
+            await self.world.sleep(timedelta(milliseconds=200))
+
+    async def until(self, true: Callable[[], bool], within: float = 3600) -> None:
+        deadline = self.world.monotonic() + within
+        while not true():
+            assert self.world.monotonic() < deadline
+            await self.world.sleep(timedelta(milliseconds=20))
+
+    async def order(self, run: str, kind: OrderKind, key: str = "", **seen: object) -> Rollout:
+        order = Order(self.world.now(), kind, "ada", key or f"{kind}-{self.world.monotonic()}", **seen)  # type: ignore[arg-type]
+        return await self.engine.order(run, order)
+
+    async def released(
+        self, version: str, strategy: StrategyName = StrategyName.CANARY, instances: int = 2
+    ) -> Revision:
+        """Have a first release running in staging and production."""
+        old = revision(version, instances=instances)
+        ended = await self.ends(await self.deploy(staging(version), stage(old, None, strategy)))
+        assert ended.phase == "succeeded", ended.reason
+        return old
+
+
+def play(tell: Callable[[Story], Awaitable[None]]) -> Story:
+    """Play a story in virtual time and check the world's books."""
+
+    async def main() -> Story:
+        story = Story()
+        await tell(story)
+        assert story.world.violations == []
+        return story
+
+    return run(main())
