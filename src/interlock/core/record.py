@@ -72,13 +72,13 @@ def _restore_union(members: tuple[Any, ...], record: Any, where: str) -> Any:
     if record is None and type(None) in members:
         return None
     concrete = [m for m in members if m is not type(None)]
+    if len(concrete) == 1:  # nothing to tell apart; and a field of its own may be called kind, as a probe's is
+        return _restore(concrete[0], record, where)
     if isinstance(record, Mapping) and "kind" in record:
         for member in concrete:
             if getattr(member, "__name__", "") == record["kind"]:
                 return _restore(member, record, where)
         raise ValueError(f"{where}: unknown kind {record['kind']!r}")
-    if len(concrete) == 1:
-        return _restore(concrete[0], record, where)
     for member in concrete:
         if isinstance(member, type) and isinstance(record, member):
             return record
