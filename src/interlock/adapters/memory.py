@@ -243,6 +243,10 @@ class World:
                 copy.admitted = False
         return ()
 
+    async def cut_since(self, revision: str, mark: datetime) -> tuple[str, ...]:
+        """Nothing is ever cut here."""
+        return ()
+
     async def forget(self, revision: str) -> None:
         """Remove the revision; a route must not name it."""
         self._call(f"forget {revision}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from interlock.core.release import Entrance, Revision
@@ -68,7 +68,13 @@ class Traffic(Protocol):
         """Return the number of requests under way at each endpoint of the revision."""
 
     async def dismiss(self, revision: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        """Remove these endpoints; return the requests that this cuts, each by method and path without its query."""
+        """Remove these endpoints; return the requests still under way there, as well as the proxy can name them.
+
+        They go on until their instances are stopped; only then is it known which were cut: see `cut_since`.
+        """
+
+    async def cut_since(self, revision: str, mark: datetime) -> tuple[str, ...]:
+        """Return the requests that instances of the revision broke off since then, by method and path without query."""
 
     async def forget(self, revision: str) -> None:
         """Remove the revision from the proxy; raises TrafficError when a route still names it."""

@@ -1,0 +1,464 @@
+"""How do we have an Envoy on this machine carry the traffic? The port `Traffic`, by xDS files and an admin socket.
+
+Its files are the whole state: whoever comes after us reads them back and goes on, and an Envoy that restarts serves at
+once what they say. Every file is replaced by rename, and every change is read back from Envoy before it counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from interlock.adapters.traffic.envoy import config
+from interlock.adapters.traffic.envoy.admin import CDS, LDS, Admin, eds, rds
+from interlock.adapters.traffic.envoy.config import Resource
+from interlock.adapters.traffic.envoy.cuts import LARGEST, cut_requests, older
+from interlock.adapters.traffic.envoy.files import Files
+from interlock.adapters.traffic.envoy.port import obstacle
+from interlock.adapters.traffic.envoy.probes import Question, probe, weigh
+from interlock.adapters.traffic.envoy.process import FLUSH, EnvoyProcess, socket_in
+from interlock.core.release import Entrance, Revision
+from interlock.core.route import Route
+from interlock.ports.clock import Clock
+from interlock.ports.host import Host, HostError, Process
+from interlock.ports.traffic import TrafficError, Verified
+
+_TAKEN_WITHIN = timedelta(seconds=2)
+_POLL = timedelta(milliseconds=2)
+_WORKERS_FOLLOW_WITHIN = timedelta(milliseconds=250)
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(milliseconds=100), timedelta(seconds=5)
+_STEADY_AFTER = timedelta(seconds=10)
+_LOOKS_AGAIN = timedelta(milliseconds=50)
+_ATTEMPTS = 3
+
+
+class Envoy:
+    """One Envoy for every environment of a project.
+
+    `directory` holds its files, `runtime` its admin socket (a short path), `label` finds its process again. Without
+    `retries` a connection that is refused is a failed request: for benchmarks, which must not hide one.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        directory: Path,
+        runtime: Path,
+        clock: Clock,
+        label: str = "envoy",
+        *,
+        retries: bool = True,
+        workers: int | None = None,
+    ) -> None:
+        self.socket = Path(socket_in(runtime))
+        self._host, self._clock, self._retries = host, clock, retries
+        self._admin = Admin(self.socket)
+        self._files = Files(host, directory)
+        self._process = EnvoyProcess(host, clock, self._admin, label, directory, workers or min(4, os.cpu_count() or 1))
+        self._starting, self._shaping = asyncio.Lock(), asyncio.Lock()
+        self._closed = False
+
+    # --- entrances
+
+    async def open(self, environment: str, entrance: Entrance) -> None:
+        _check_name("environment", environment)
+        self._closed = False
+        if not await self._listens(environment, entrance):
+            self._check_port(environment, entrance)
+        await self._ensure_running()
+        async with self._shaping:
+            await self._put_listener(environment, entrance)
+
+    async def close(self, within: timedelta) -> None:
+        self._closed = True
+        async with self._starting:
+            if await self._process.running() is not None:
+                await self._finish(within)
+            await self._process.stop()
+            if self._files.read(self._files.lds):
+                self._files.put(self._files.lds, [])
+
+    async def supervise(self) -> None:
+        """Keep Envoy running while an environment is open, with back-off; when we are cancelled it lives on."""
+        pause = _FIRST_PAUSE
+        while True:
+            began = self._clock.monotonic()
+            try:
+                if self._wanted():
+                    await self._process.watch(await self._ensure_running(), self._look_after)
+            except (TrafficError, HostError):
+                pass  # said to whoever asks something of us; here only time helps
+            steady = self._clock.monotonic() - began > _STEADY_AFTER.total_seconds()
+            pause = _FIRST_PAUSE if steady or not self._wanted() else min(2 * pause, _LONGEST_PAUSE)
+            await self._clock.sleep(pause)
+
+    # --- endpoints
+
+    async def admit(self, revision: Revision, addresses: tuple[str, ...]) -> None:
+        _check_name("revision", revision.name)
+        _, draining = self._endpoints(revision.name)
+        fresh = not self._files.resources(self._files.eds(revision.name))
+        if fresh:  # a cluster whose endpoint file is missing is rejected for good: the file comes first
+            self._put_endpoints(revision.name, frozenset(addresses), frozenset())
+        async with self._shaping:
+            await self._put_clusters(revision)
+            await self._put_preview(revision.name)
+        await self._publish_endpoints(revision.name, frozenset(addresses), draining - frozenset(addresses))
+
+    async def healthy(self, revision: str) -> frozenset[str]:
+        serving, _ = self._endpoints(revision)
+        seen = await self._admin.endpoints(revision) if serving else {}
+        return frozenset(address for address in serving if (one := (seen or {}).get(address)) and one.fit)
+
+    async def drain(self, revision: str, addresses: tuple[str, ...]) -> None:
+        serving, draining = self._endpoints(revision)
+        leaving = (serving | draining) & frozenset(addresses)
+        if leaving:
+            await self._publish_endpoints(revision, serving - leaving, draining | leaving)
+
+    async def in_flight(self, revision: str) -> Mapping[str, int]:
+        serving, draining = self._endpoints(revision)
+        flight = dict.fromkeys(sorted(serving | draining), 0)
+        for cluster in (revision, config.preview_of(revision)):
+            for address, one in (await self._admin.endpoints(cluster) or {}).items():
+                flight[address] = flight.get(address, 0) + one.active
+        return flight
+
+    async def dismiss(self, revision: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        serving, draining = self._endpoints(revision)
+        gone = frozenset(addresses)
+        if not (serving | draining) & gone:
+            return ()
+        flight = await self.in_flight(revision)
+        await self._publish_endpoints(revision, serving - gone, draining - gone)
+        return tuple(f"a request at {address}" for address in sorted(gone) for _ in range(flight.get(address, 0)))
+
+    async def cut_since(self, revision: str, mark: datetime) -> tuple[str, ...]:
+        await self._clock.sleep(2 * FLUSH)
+        clusters = (revision, config.preview_of(revision))
+        try:
+            return cut_requests(self._host, self._files.cuts, clusters, mark)
+        except HostError as error:
+            raise TrafficError(str(error)) from error
+
+    async def forget(self, revision: str) -> None:
+        for environment in self._environments():
+            route = await self.route(environment)
+            if route and revision in route.revisions:
+                raise TrafficError(
+                    f"{revision} cannot be removed: the route of {environment} names it ({_words(route)})"
+                )
+            self._forget_prepared(environment, revision)
+        names = (revision, config.preview_of(revision))
+        async with self._shaping:
+            await self._publish(self._files.lds, LDS, _without(self._files.resources(self._files.lds), names[1]))
+            await self._publish(self._files.cds, CDS, _without(self._files.resources(self._files.cds), *names))
+        self._files.remove(self._files.eds(revision))
+
+    def preview(self, revision: str) -> str:
+        name = config.preview_of(revision)
+        listener = _named(self._files.resources(self._files.lds), name)
+        if listener is None:
+            raise TrafficError(f"{revision} has no preview: it was never admitted to the proxy, or is forgotten")
+        address, port = config.port_of(listener)
+        return f"http://{address}:{port}"
+
+    # --- routes
+
+    async def steer(self, route: Route) -> None:
+        table, version = self._table(route)
+        await self._publish(self._files.rds(route.environment), rds(route.environment), [table], version)
+
+    async def prepare(self, route: Route) -> None:
+        table, version = self._table(route, prepared=True)
+        if self._files.version(self._files.prepared(route.environment)) != version:
+            self._files.put(self._files.prepared(route.environment), [table], version, durable=True)
+
+    async def fall_back(self, environment: str) -> Route:
+        live, prepared = self._files.rds(environment), self._files.prepared(environment)
+        content = self._files.read(prepared)
+        if content is not None:
+            self._files.rename(prepared, live)
+        read = config.read_route_version(environment, self._files.version(live) or "")
+        if read is None or (content is None and not read[2]):
+            raise TrafficError(f"no route of {environment} was prepared to fall back to; steer to one instead")
+        await self._taken(rds(environment), self._files.version(live) or "")
+        self._prepare_again(environment)
+        return read[0]
+
+    async def route(self, environment: str) -> Route | None:
+        if environment not in self._environments() or self._files.version(self._files.rds(environment)) is None:
+            return None
+        version = (await self._admin.subscription(rds(environment))).version
+        read = config.read_route_version(environment, version)
+        if read is None:
+            raise TrafficError(f"Envoy uses a route of {environment} that is not ours: its version is {version!r}")
+        return read[0]
+
+    async def verify(self, route: Route) -> Verified:
+        """Compare version, then probes; those that differ are asked once more when every worker must have followed."""
+        reason = await self._differs(route)
+        if reason is not None:
+            return Verified(False, reason)
+        question = self._question(route)
+        verified = weigh(route, await probe(question))
+        if not verified.ok:
+            await self._clock.sleep(_WORKERS_FOLLOW_WITHIN)
+            verified = weigh(route, await probe(question))
+        return verified
+
+    async def _differs(self, route: Route) -> str | None:
+        """Say how the route that Envoy reports, or its file, differs from this one; None when neither does."""
+        table, _ = self._table(route)
+        reported = (await self._admin.subscription(rds(route.environment))).version
+        read = config.read_route_version(route.environment, reported)
+        asked = f"{route.environment}: asked for {_words(route)}"
+        if read is None or read[0] != route:
+            return f"{asked}; Envoy uses {_words(read[0]) if read else 'no route of ours'}"
+        if read[1] != config.digest([table]):
+            return f"{asked}; Envoy uses this route with other time-outs or another key; open the environment again"
+        if self._files.version(self._files.rds(route.environment)) != reported:
+            return f"{asked}, which Envoy uses; but its file says otherwise, and Envoy did not take it"
+        return None
+
+    def _question(self, route: Route) -> Question:
+        entrance = self._files.entrance(route.environment)
+        if entrance is None:
+            raise TrafficError(f"{route.environment} was never opened; open it before it is verified")
+        target = f"{_reachable(entrance.address)}:{entrance.port}"
+        return Question(target, self._probe_path(route), self._files.secret(), entrance.sticky)
+
+    def _probe_path(self, route: Route) -> str:
+        """Ask for what readiness asks for, which every instance answers cheaply; "/" where that is not HTTP."""
+        clusters = self._files.resources(self._files.cds)
+        found = (_named(clusters, name) for name in (route.canary, route.stable) if name)
+        return next((path for one in found if one and (path := config.health_path(one))), "/")
+
+    # --- what the files say
+
+    def _wanted(self) -> bool:
+        try:
+            return not self._closed and bool(self._environments())
+        except TrafficError:
+            return False
+
+    def _environments(self) -> tuple[str, ...]:
+        names = (listener["name"] for listener in self._files.resources(self._files.lds))
+        return tuple(name for name in names if config.proper(name))
+
+    def _endpoints(self, revision: str) -> tuple[frozenset[str], frozenset[str]]:
+        found = self._files.resources(self._files.eds(revision))
+        return config.addresses(found[0]) if found else (frozenset(), frozenset())
+
+    def _table(self, route: Route, *, prepared: bool = False) -> tuple[Resource, str]:
+        """Return the route's table and version; raise TrafficError when it could not work: nothing is written then."""
+        entrance = self._files.entrance(route.environment)
+        if entrance is None:
+            raise TrafficError(f"{route.environment} was never opened; open it before its traffic is steered")
+        known = {cluster["name"] for cluster in self._files.resources(self._files.cds)}
+        for revision in route.revisions:
+            if revision not in known:
+                raise TrafficError(f"the route of {route.environment} names {revision}, which was never admitted")
+        table = config.route_table(route, entrance, self._files.secret(), retries=self._retries)
+        return table, config.route_version(route, table, prepared=prepared)
+
+    def _forget_prepared(self, environment: str, revision: str) -> None:
+        prepared = self._files.prepared(environment)
+        read = config.read_route_version(environment, self._files.version(prepared) or "")
+        if read and revision in read[0].revisions:
+            self._files.remove(prepared)
+
+    def _prepare_again(self, environment: str) -> None:
+        """Put a copy where the prepared route was; on a full disk the live one, which says it was prepared, must do."""
+        content = self._files.read(self._files.rds(environment))
+        try:
+            self._files.write(self._files.prepared(environment), content or b"")
+        except TrafficError:
+            return
+
+    # --- telling Envoy
+
+    async def _publish(
+        self, file: Path, subscription: str, resources: list[Resource], version: str | None = None
+    ) -> None:
+        """Replace a file, unless it says so already; return when Envoy uses it."""
+        before = await self._admin.subscription(subscription)
+        wanted = version or config.digest(resources)
+        if self._files.version(file) == wanted == before.version:
+            return
+        self._files.put(file, resources, wanted)
+        await self._taken(subscription, wanted, before.refused)
+
+    async def _taken(self, subscription: str, wanted: str, refused: int | None = None) -> None:
+        deadline = self._clock.monotonic() + _TAKEN_WITHIN.total_seconds()
+        while True:
+            state = await self._admin.subscription(subscription)
+            if state.version == wanted:
+                return
+            if refused is not None and state.refused > refused:
+                why = self._process.last_words("rejected") or self._process.last_words()
+                raise TrafficError(f"Envoy refused {subscription}, version {wanted}, and keeps {state.version}: {why}")
+            if self._clock.monotonic() > deadline:
+                asked = f"Envoy was given {subscription}, version {wanted}, and still uses {state.version or 'none'}"
+                raise TrafficError(f"{asked} after {_TAKEN_WITHIN.total_seconds():g} s; see {self._process.log}")
+            await self._clock.sleep(_POLL)
+
+    def _put_endpoints(self, revision: str, serving: frozenset[str], draining: frozenset[str]) -> str:
+        return self._files.put(self._files.eds(revision), [config.endpoints(revision, serving, draining)])
+
+    async def _publish_endpoints(self, revision: str, serving: frozenset[str], draining: frozenset[str]) -> None:
+        resources = [config.endpoints(revision, serving, draining)]
+        await self._publish(self._files.eds(revision), eds(revision), resources)
+        await self._taken(eds(config.preview_of(revision)), config.digest(resources))
+
+    async def _put_clusters(self, revision: Revision) -> None:
+        pair = config.clusters(revision, self._files.eds(revision.name))
+        others = _without(self._files.resources(self._files.cds), *(cluster["name"] for cluster in pair))
+        await self._publish(self._files.cds, CDS, sorted([*others, *pair], key=_name))
+
+    async def _put_preview(self, revision: str) -> None:
+        name = config.preview_of(revision)
+        if name in await self._admin.listeners():
+            return
+        others = _without(self._files.resources(self._files.lds), name)
+        for attempt in range(_ATTEMPTS):  # a free port may be taken by another before Envoy has it
+            listener = config.preview_listener(revision, await self._host.free_port(), self._files.cuts)
+            try:
+                await self._publish(self._files.lds, LDS, [*others, listener])
+                return
+            except TrafficError:
+                if attempt == _ATTEMPTS - 1:
+                    self._files.put(self._files.lds, others)
+                    raise
+
+    async def _put_listener(self, environment: str, entrance: Entrance) -> None:
+        file, before = self._files.rds(environment), self._files.resources(self._files.lds)
+        entered = self._files.entrance(environment)
+        self._files.put_entrance(environment, entrance)
+        read = config.read_route_version(environment, self._files.version(file) or "")
+        route = read[0] if read else Route(environment, None)
+        if not read:
+            table, version = self._table(route)
+            self._files.put(file, [table], version)
+        listener = config.public_listener(environment, entrance, file, self._files.cuts)
+        try:
+            await self._publish(self._files.lds, LDS, [*_without(before, environment), listener])
+        except TrafficError as error:
+            self._files.put(self._files.lds, before)
+            if entered:
+                self._files.put_entrance(environment, entered)
+            reason = obstacle(entrance.address, entrance.port) or str(error)
+            raise TrafficError(f"{environment} cannot be opened: {reason}") from error
+        await self.steer(route)
+
+    # --- the process
+
+    async def _listens(self, environment: str, entrance: Entrance) -> bool:
+        """Say whether Envoy listens there already; an Envoy that is only starting is waited for."""
+        if await self._process.running() is None:
+            return False
+        await self._ensure_running()
+        listener = _named(self._files.resources(self._files.lds), environment)
+        there = listener is not None and config.port_of(listener) == (entrance.address, entrance.port)
+        return there and environment in await self._admin.listeners()
+
+    def _check_port(self, environment: str, entrance: Entrance) -> None:
+        for other in _without(self._files.resources(self._files.lds), environment):
+            if not _is_preview(other) and config.port_of(other)[1] == entrance.port:
+                raise TrafficError(f"port {entrance.port} cannot be {environment}'s: it is the port of {other['name']}")
+        reason = obstacle(entrance.address, entrance.port)
+        if reason is not None:
+            raise TrafficError(f"{environment} cannot be opened: {reason}")
+
+    async def _ensure_running(self) -> Process:
+        async with self._starting:
+            if self._closed:
+                raise TrafficError("the proxy is being stopped")
+            if await self._process.running() is None:
+                self._prepare_start()
+            return await self._process.ensure()
+
+    def _prepare_start(self) -> None:
+        """Write what Envoy needs to find when it starts: it reads no file that was not there then."""
+        self._files.write(self._files.boot, config.bootstrap(self._files.directory, self.socket))
+        self._files.write(self.socket.with_name("envoy.of"), f"{self._files.directory}\n".encode())
+        if not self._files.read(self._files.cds):
+            self._files.put(self._files.cds, [config.nobody()])
+        if not self._files.read(self._files.lds):
+            self._files.put(self._files.lds, [])
+
+    async def _look_after(self) -> None:
+        """Listen where we should but do not (a port was taken when Envoy started), and keep the logs small."""
+        async with self._shaping:
+            wanted = self._files.resources(self._files.lds)
+            listening = await self._admin.listeners()
+            missing = [one for one in wanted if one["name"] not in listening]
+            possible = [one for one in missing if _is_preview(one) or not obstacle(*config.port_of(one))]
+            if possible and not self._closed:
+                moved = [await self._elsewhere(one) if _is_preview(one) and one in missing else one for one in wanted]
+                self._files.put(
+                    self._files.lds, moved, f"{config.digest(moved)} once more at {self._clock.monotonic()}"
+                )
+        await self._limit_logs()
+
+    async def _elsewhere(self, preview: Resource) -> Resource:
+        return config.preview_listener(
+            config.previewed(preview["name"]), await self._host.free_port(), self._files.cuts
+        )
+
+    async def _limit_logs(self) -> None:
+        if _size(self._files.cuts) > LARGEST:
+            self._files.rename(self._files.cuts, Path(older(self._files.cuts)))
+            await self._admin.reopen_logs()
+        if _size(self._process.log) > LARGEST:
+            os.truncate(self._process.log, 0)  # it is appended to, so Envoy goes on at its start
+
+    async def _finish(self, within: timedelta) -> None:
+        """Accept nothing new, and wait until no request is under way."""
+        deadline = self._clock.monotonic() + within.total_seconds()
+        try:
+            await self._admin.stop_listening()
+            while await self._admin.under_way() and self._clock.monotonic() < deadline:
+                await self._clock.sleep(_LOOKS_AGAIN)
+        except TrafficError:
+            return  # it does not even answer: what is under way there cannot be waited for
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not config.proper(name):
+        raise TrafficError(
+            f'the {kind} "{name}" cannot be one of Envoy\'s names: expected letters, digits, "-" and "_"'
+        )
+
+
+def _name(resource: Resource) -> str:
+    return str(resource["name"])
+
+
+def _named(resources: list[Resource], name: str) -> Resource | None:
+    return next((one for one in resources if one["name"] == name), None)
+
+
+def _without(resources: list[Resource], *names: str) -> list[Resource]:
+    return [one for one in resources if one["name"] not in names]
+
+
+def _is_preview(listener: Resource) -> bool:
+    return not config.proper(_name(listener))
+
+
+def _reachable(address: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _words(route: Route) -> str:
+    if route.canary is None:
+        return f"all to {route.stable or 'nobody'}"
+    return f"{route.weight} to {route.canary}, the rest to {route.stable or 'nobody'}"
