@@ -1,0 +1,143 @@
+"""What holds in one environment, in values of the core?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from interlock.config.file import Environment
+from interlock.config.merge import merge
+from interlock.config.model import (
+    Canary,
+    Check,
+    CriteriaBlock,
+    EnvironmentBlock,
+    FileBlock,
+    IdentifyBlock,
+    Plain,
+    Settings,
+    Smoke,
+    StickyBlock,
+    StrategyBlock,
+)
+from interlock.core.criteria import Criteria, WithoutProof
+from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
+from interlock.core.plan import StrategyName
+from interlock.core.release import Configuration, Entrance, Sticky, StickyBy
+from interlock.core.strategy import Pace
+from interlock.core.weight import Weight
+
+# Where nobody is judged there are no users to watch: a short look at health is enough.
+_LOOK = timedelta(seconds=5)
+_QUICK = Pace(first_bake=_LOOK, bake=_LOOK, keep=_LOOK, recovered_for=_LOOK, judged=False)
+_SWITCH = StrategyBlock.model_validate("blue-green")
+
+
+def settle(file: FileBlock, name: str) -> EnvironmentBlock:
+    """Return all settings of one environment: its own, and for the rest those of the top level.
+
+    The top level's `strategy` and `criteria` are meant for where users are judged, so they hold in production (the
+    last environment) and wherever `criteria` are written; elsewhere the sides are switched after a short look.
+    """
+    own = file.environments[name]
+    if judged(file, name):
+        return _one_source(merge(own, file, Settings.model_fields), own)
+    merged = _one_source(merge(own, file, Settings.model_fields.keys() - {"strategy", "criteria"}), own)
+    return merged if "strategy" in own.model_fields_set else merged.model_copy(update={"strategy": _SWITCH})
+
+
+def judged(file: FileBlock, name: str) -> bool:
+    """Say whether releases are judged by their traffic here."""
+    return name == [*file.environments][-1] or "criteria" in file.environments[name].model_fields_set
+
+
+def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path) -> Environment:
+    """Make the core's values of an environment's settings; `root` is where relative paths begin."""
+    first = name == next(iter(file.environments))
+    pace = _pace(block, judged=judged(file, name), staged=not first)
+    return Environment(
+        service=file.service,
+        name=name,
+        entrance=Entrance(block.port, block.address, _sticky(block.sticky), block.request_timeout, block.idle_timeout),
+        strategy=StrategyName(block.strategy.kind),
+        weights=_weights(block.strategy.chosen, pace),
+        pace=pace,
+        criteria=_criteria(block.criteria, pace.hold_at_most) if pace.judged else None,
+        configuration=_configuration(block),
+        references=tuple((variable, _absolute(r, root)) for variable, r in sorted(block.secrets.items())),
+    )
+
+
+def _one_source(merged: EnvironmentBlock, own: EnvironmentBlock) -> EnvironmentBlock:
+    """Let an environment take as a secret what is plain elsewhere, and the other way round."""
+    env = {name: value for name, value in merged.env.items() if name not in own.secrets}
+    secrets = {name: value for name, value in merged.secrets.items() if name not in own.env}
+    return merged.model_copy(update={"env": env, "secrets": secrets})
+
+
+def _pace(block: EnvironmentBlock, *, judged: bool, staged: bool) -> Pace:
+    chosen: Plain = block.strategy.chosen
+    written = {name: getattr(chosen, name) for name in chosen.model_fields_set - {"weights"}}
+    pace = replace(Pace() if judged else _QUICK, **written)
+    if isinstance(chosen, Canary) and chosen.weights is not None:
+        pace = replace(pace, weights=chosen.weights)
+    return replace(pace, staged=staged, approve=block.approve, approve_within=block.approve_within)
+
+
+def _weights(chosen: Plain, pace: Pace) -> tuple[Weight, ...] | None:
+    """Return the canary's weights; None leaves them to the plan, which needs something to prove."""
+    if not isinstance(chosen, Canary) or (chosen.weights is None and pace.judged):
+        return None
+    return pace.weights
+
+
+def _criteria(block: CriteriaBlock, hold_at_most: timedelta) -> Criteria:
+    numbers = {name: getattr(block, name) for name in CriteriaBlock.model_fields if name != "without_proof"}
+    return Criteria(**numbers, without_proof=WithoutProof(block.without_proof), hold_at_most=hold_at_most)
+
+
+def _configuration(block: EnvironmentBlock) -> Configuration:
+    health = block.health
+    return Configuration(
+        command=block.command,
+        instances=block.instances,
+        environment=tuple(sorted(block.env.items())),
+        readiness=_probe(health.readiness),
+        liveness=_probe(health.liveness) if health.liveness else None,
+        memory_max=health.memory_max,
+        unhealthy_after=health.unhealthy_after,
+        identify=_identify(block.identify) if block.identify else None,
+        smoke_tests=tuple(_smoke(test) for test in block.smoke_tests),
+        start_within=block.start,
+        drain_within=block.drain,
+        stop_within=block.stop,
+    )
+
+
+def _probe(check: Check) -> Probe:
+    kind = ProbeKind(check.kind)
+    path = {ProbeKind.HTTP: check.http, ProbeKind.GRPC: check.grpc}.get(kind, "")
+    command = check.command if kind is ProbeKind.COMMAND else ()
+    return Probe(kind, path, tuple(sorted(check.fields.items())), command, check.timeout)
+
+
+def _identify(block: IdentifyBlock) -> Identify:
+    return Identify(block.header or None, block.field or None, block.path)
+
+
+def _smoke(test: Smoke) -> SmokeTest:
+    name = test.name or (" ".join(test.command) if test.command else f"{test.method} {test.path}")
+    fields = tuple(sorted(test.fields.items()))
+    return SmokeTest(name, test.path, test.method, test.status, fields, test.matches, test.command, test.timeout)
+
+
+def _sticky(block: StickyBlock) -> Sticky:
+    by = StickyBy(block.kind.replace("_", "-"))
+    name = {StickyBy.HEADER: block.header, StickyBy.COOKIE: block.cookie}.get(by, "")
+    return Sticky(by, name, block.trusted_hops)
+
+
+def _absolute(reference: str, root: Path) -> str:
+    kind, _, rest = reference.partition(":")
+    return f"file:{root / rest}" if kind == "file" else reference

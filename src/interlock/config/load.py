@@ -1,0 +1,103 @@
+"""How does interlock.yaml become values of the core?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from interlock.config.across import across
+from interlock.config.document import Document, FileError, Problem, parse
+from interlock.config.environment import environment, settle
+from interlock.config.explain import explain
+from interlock.config.file import File, with_common
+from interlock.config.model import ArtefactBlock, EnvironmentBlock, FileBlock
+from interlock.core.source import Source
+
+NAME = "interlock.yaml"
+
+
+def find(start: Path) -> Path:
+    """Return interlock.yaml of this directory or the nearest one above; raise FileError when there is none."""
+    start = start.absolute()
+    for directory in (start, *start.parents):
+        if (directory / NAME).is_file():
+            return directory / NAME
+    raise FileError(f"no {NAME} in {start} or above it: run `interlock init` to write one")
+
+
+def load(path: Path) -> File:
+    """Read the file; raise FileError with everything that is wrong in it."""
+    path = path.absolute()
+    return understand(parse(_read(path), path.name), path)
+
+
+def understand(document: Document, path: Path) -> File:
+    """Make a File of a document's content; raise FileError with everything that is wrong in it."""
+    block = validate(document)
+    settled = {name: settle(block, name) for name in block.environments}
+    problems = [problem for name, settings in settled.items() for problem in _conflicts(document, name, settings)]
+    if problems:
+        raise FileError(*problems)
+    artefact = _source(block.artefact, path.parent)
+    environments = tuple(environment(block, name, settings, path.parent) for name, settings in settled.items())
+    return File(path, block.service, artefact, with_common(environments, artefact), block.proof_valid_for)
+
+
+def validate(document: Document) -> FileBlock:
+    """Return the document's content by block and setting; raise FileError with everything that is wrong in it."""
+    if document.data is None and not document.problems:
+        raise FileError(document.problem((), "expected a service, found nothing: `interlock init` writes a starter"))
+    problems = [*document.problems, *across(document)]
+    try:
+        block = FileBlock.model_validate(document.data)
+    except ValidationError as invalid:
+        problems += [explain(error, document) for error in invalid.errors(include_url=False)]
+    if problems:
+        raise FileError(*sorted(set(problems), key=lambda p: (p.place, p.where, p.text)))
+    return block
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the file, for editors."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": NAME}
+    return {**FileBlock.model_json_schema(), **dialect}
+
+
+def starter(service: str = "shop") -> str:
+    """Return a commented file to begin with: every setting, most of them commented out with their defaults."""
+    text = Path(__file__).with_name("starter.yaml").read_text(encoding="utf-8")
+    return text.replace("service: shop\n", f"service: {service}\n", 1)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as missing:
+        raise FileError(f"no {path.name} in {path.parent}: run `interlock init` to write one") from missing
+    except UnicodeDecodeError as broken:
+        raise FileError(f"{path.name}: expected UTF-8, found something else at byte {broken.start}") from broken
+    except OSError as problem:
+        raise FileError(f"{path} cannot be read: {problem.strerror}") from problem
+
+
+def _conflicts(document: Document, name: str, block: EnvironmentBlock) -> Iterator[Problem]:
+    """Yield what does not go together once the environment's settings have joined those of the top level."""
+    for check in ("readiness", "liveness"):
+        conflict = getattr(getattr(block.health, check), "conflict", None)
+        if conflict:
+            yield document.problem(("environments", name, "health", check), conflict)
+
+
+def _source(block: ArtefactBlock, root: Path) -> Source:
+    return Source(
+        root=str(root),
+        directory=block.directory,
+        repository=str(root / block.git),
+        build=block.build,
+        build_within=block.build_within,
+        include=block.include,
+        exclude=block.exclude,
+    )

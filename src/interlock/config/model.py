@@ -1,0 +1,364 @@
+"""What may stand in interlock.yaml?
+
+Each class is one block of the file, each field one setting with its default and its description: from here come the
+validation, the JSON Schema, the table in docs/file.md and the test of the starter. Defaults are the core's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from interlock.config.quantity import (
+    Address,
+    Argv,
+    Duration,
+    Factor,
+    Globs,
+    HeaderName,
+    Name,
+    Pause,
+    Rate,
+    Reference,
+    Regex,
+    Shares,
+    Size,
+    Subdirectory,
+    UrlPath,
+    Variable,
+    found,
+    guess,
+)
+from interlock.core.criteria import Criteria
+from interlock.core.health import Probe, SmokeTest
+from interlock.core.release import Configuration, Entrance, Sticky
+from interlock.core.source import Source
+from interlock.core.strategy import Pace
+
+_configuration, _criteria, _pace, _probe = Configuration(command=()), Criteria(), Pace(), Probe()
+_entrance, _source, _test, _sticky = Entrance(port=0), Source(root=""), SmokeTest(name=""), Sticky()
+
+
+class Block(BaseModel):
+    """One block of the file.
+
+    `KINDS` are settings of which one excludes the others, `SHORT` the texts that stand for the whole block, `GUESS`
+    is the kind that is meant when none is named.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_alias=True, validate_by_name=False)
+    KINDS: ClassVar[tuple[str, ...]] = ()
+    GUESS: ClassVar[str | None] = None
+    SHORT: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    SHORT_PATTERN: ClassVar[str | None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        return cls.expand(value) if isinstance(value, str) else value
+
+    @classmethod
+    def expand(cls, text: str) -> Any:
+        """Return the mapping that a short form stands for; raise ValueError when there is no such short form."""
+        if text in cls.SHORT:
+            return dict(cls.SHORT[text])
+        if not cls.SHORT:
+            return text
+        raise ValueError(f"expected {', '.join(cls.SHORT)} or a mapping, found {found(text)}{guess(text, cls.SHORT)}")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if not self.KINDS:
+            return self
+        given = [k for k in self.KINDS if k in self._named()]
+        if len(given) > 1 or (not given and self.GUESS is None):
+            raise ValueError(f"expected one of {', '.join(self.KINDS)}, found {' and '.join(given) or 'none of them'}")
+        return self
+
+    def _named(self) -> set[str]:
+        """Return the settings that are written in the file, by the names they have there."""
+        return {key(type(self), name) for name in self.model_fields_set}
+
+    @property
+    def named_kind(self) -> str | None:
+        """Which of the alternatives is written, if any."""
+        return next((k for k in self.KINDS if k in self._named()), None)
+
+    @property
+    def kind(self) -> str:
+        """Which of the alternatives is written, or meant."""
+        return self.named_kind or self.GUESS or ""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Let the schema know the short forms."""
+        schema = handler(core)
+        texts: list[dict[str, Any]] = [{"enum": [*cls.SHORT]}] if cls.SHORT else []
+        texts += [{"type": "string", "pattern": cls.SHORT_PATTERN}] if cls.SHORT_PATTERN else []
+        return {"anyOf": [*texts, schema]} if texts else schema
+
+
+class ArtefactBlock(Block):
+    directory: Subdirectory = Field(_source.directory, description="the part of the project that is released")
+    git: str = Field(
+        ".", description="the repository that git refs given to `deploy` belong to; by default the project's own"
+    )
+    build: Argv = Field(
+        _source.build,
+        description="a command run in a copy of the files before they are packed, not through a shell; "
+        "what it leaves behind is packed",
+    )
+    build_within: Duration = Field(_source.build_within, description="how long the build may take")
+    include: Globs = Field(_source.include, description="pack only what matches one of these patterns; by default all")
+    exclude: Globs = Field(_source.exclude, description="do not pack what matches one of these patterns")
+
+    @classmethod
+    def expand(cls, text: str) -> Any:
+        return {"directory": text}
+
+    SHORT_PATTERN = "^[^/]"
+
+
+class Check(Block):
+    http: UrlPath = Field(_probe.path, description="ask this path; a status from 200 to 399 is well")
+    tcp: Literal[True] = Field(True, description="be content with a connection")
+    grpc: str = Field("", description="call grpc.health.v1.Health/Check for this service; `''` is the whole server")
+    command: Argv = Field(_probe.command, description="run this; exit status 0 is well")
+    fields: dict[str, str] = Field(
+        default_factory=dict, description="what the JSON answer must say, by dotted name (with `http`)"
+    )
+    timeout: Duration = Field(_probe.timeout, description="how long the answer may take")
+
+    KINDS = ("http", "tcp", "grpc", "command")
+    GUESS = "http"
+    SHORT: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tcp": {"tcp": True}}
+    SHORT_PATTERN = "^/"
+
+    @classmethod
+    def expand(cls, text: str) -> Any:
+        if text.startswith("/"):
+            return {"http": text}
+        if text in cls.SHORT:
+            return dict(cls.SHORT[text])
+        raise ValueError(f'expected a path such as "/ready", "tcp", or a mapping, found {found(text)}')
+
+    @property
+    def conflict(self) -> str | None:
+        """Say what does not go together, also after a merge."""
+        if self.fields and self.kind != "http":
+            return f"expected fields together with http, found them with {self.kind}"
+        return None
+
+    @model_validator(mode="after")
+    def _no_conflict(self) -> Self:
+        if self.conflict:
+            raise ValueError(self.conflict)
+        return self
+
+
+class Health(Block):
+    readiness: Check = Field(default_factory=Check, description="when an instance may take traffic")
+    liveness: Check | None = Field(None, description="when an instance lives; without it, as long as its process does")
+    unhealthy_after: int = Field(
+        _configuration.unhealthy_after,
+        ge=1,
+        le=100,
+        description="so many failed liveness checks in a row end an instance",
+    )
+    memory_max: Size | None = Field(
+        None, description="an instance that holds more resident memory is restarted and counts as unhealthy"
+    )
+
+
+class IdentifyBlock(Block):
+    header: HeaderName = Field("", description="the response header that carries the version")
+    field: str = Field("", min_length=1, description="the dotted field of a JSON answer that carries the version")
+    path: UrlPath = Field("/", description="the path to ask")
+
+    KINDS = ("header", "field")
+
+
+class Smoke(Block):
+    name: str = Field("", description="what the test is called in reports; by default what it does")
+    path: UrlPath = Field(_test.path, description="ask this path through the preview")
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] = Field(
+        "GET", description="the method of the request"
+    )
+    status: int = Field(_test.status, ge=100, le=599, description="the status wanted")
+    fields: dict[str, str] = Field(default_factory=dict, description="what the JSON answer must say, by dotted name")
+    matches: Regex | None = Field(None, description="a regular expression that must be found in the body")
+    command: Argv = Field(_test.command, description="or run this, with INTERLOCK_PREVIEW_URL; exit status 0 is well")
+    timeout: Duration = Field(_test.timeout, description="how long the test may take")
+
+    @model_validator(mode="after")
+    def _a_command_asks_nothing(self) -> Self:
+        asks = self.model_fields_set & {"path", "method", "status", "fields", "matches"}
+        if "command" in self.model_fields_set and asks:
+            raise ValueError(f"expected command or {sorted(asks)[0]}, found both; make two tests of it")
+        return self
+
+
+class StickyBlock(Block):
+    header: HeaderName = Field("", description="users are told apart by this request header")
+    cookie: HeaderName = Field("", description="users are told apart by this cookie of the application")
+    source_address: Literal[True] = Field(True, description="users are told apart by their address")
+    nothing: Literal[True] = Field(True, description="each request is on its own")
+    trusted_hops: int = Field(
+        _sticky.trusted_hops,
+        ge=0,
+        le=16,
+        description="so many proxies in front of ours are believed about the address (X-Forwarded-For)",
+    )
+
+    KINDS = ("header", "cookie", "source_address", "nothing")
+    GUESS = "nothing"
+    SHORT: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "source_address": {"source_address": True},
+        "nothing": {"nothing": True},
+    }
+
+
+class Plain(Block):
+    """What every strategy has."""
+
+    keep: Pause = Field(_pace.keep, description="how long the old revision is kept warm at 100 %, to go back at once")
+    hold_at_most: Pause = Field(
+        _pace.hold_at_most, description="a watch without enough evidence waits so much longer, then goes back"
+    )
+    recovered_for: Duration = Field(
+        _pace.recovered_for, description="health and error rate must be back to normal so long after a rollback"
+    )
+
+
+class BlueGreen(Plain):
+    pass
+
+
+class Rolling(Plain):
+    first_bake: Duration = Field(_pace.first_bake, description="how long the first weight is watched")
+    bake: Duration = Field(_pace.bake, description="how long each later weight is watched")
+
+
+class Canary(Rolling):
+    weights: Shares = Field(
+        None, description="the shares of the traffic, one after another; `auto` chooses them by the measured traffic"
+    )
+
+
+class StrategyBlock(Block):
+    canary: Canary = Field(default_factory=Canary, description="growing weights, each watched until proven")
+    blue_green: BlueGreen = Field(
+        default_factory=BlueGreen, alias="blue-green", description="all at once, the old side kept beside"
+    )
+    rolling: Rolling = Field(default_factory=Rolling, description="one instance after another")
+
+    KINDS = ("canary", "blue-green", "rolling")
+    GUESS = "canary"
+    SHORT: ClassVar[Mapping[str, Mapping[str, Any]]] = {"canary": {"canary": {}}, "blue-green": {"blue-green": {}}} | {
+        "rolling": {"rolling": {}}
+    }
+
+    @property
+    def chosen(self) -> Plain:
+        """The settings of the strategy that is written, or meant."""
+        chosen: Plain = getattr(self, self.kind.replace("-", "_"))
+        return chosen
+
+
+class CriteriaBlock(Block):
+    error_rate: Rate = Field(_criteria.error_rate, description="a higher share of failed requests is too much")
+    latency_factor: Factor = Field(
+        _criteria.latency_factor, description="a p99 latency so many times the old revision's is too much"
+    )
+    latency_p99: Duration | None = Field(_criteria.latency_p99, description="a higher p99 latency is too much")
+    catastrophe_rate: Rate = Field(
+        _criteria.catastrophe_rate, description="a share of failed requests that ends the rollout without more ado"
+    )
+    alpha: Rate = Field(
+        _criteria.alpha, description="how probably a healthy release may be rolled back, in the whole rollout"
+    )
+    beta: Rate = Field(_criteria.beta, description="how probably a step with a bad release may be called proven")
+    margin: Factor = Field(
+        _criteria.margin, description="a release must be proven to stay below so many times the limit"
+    )
+    stable_ratio: Factor = Field(
+        _criteria.stable_ratio, description="a canary up to so many times as bad as the stable side is not blamed"
+    )
+    hang_after: Duration = Field(_criteria.hang_after, description="a request without answer for so long has failed")
+    incident_at_most: Duration = Field(
+        _criteria.incident_at_most,
+        description="trouble that both sides share is put down to the canary after so long all the same",
+    )
+    warm_up: Pause = Field(_criteria.warm_up, description="not judged: so long after each change of weight")
+    sample_every: Duration = Field(_criteria.sample_every, description="how often the counters are read")
+    without_proof: Literal["hold", "advance-unproven", "rollback"] = Field(
+        _criteria.without_proof.value, description="what to do when a watch is over and proves nothing either way"
+    )
+    blind_at_most: Duration = Field(
+        _criteria.blind_at_most, description="without samples for so long, the rollout goes back"
+    )
+
+
+class Settings(Block):
+    """What may stand at the top level, as a default, and in each environment."""
+
+    command: Argv = Field(
+        _configuration.command,
+        description="the argv of one instance, run in the artefact's directory, not through a shell; "
+        "the port to listen on is in the variable PORT",
+    )
+    instances: int = Field(_configuration.instances, ge=1, le=1000, description="how many run at full strength")
+    env: dict[Variable, str] = Field(
+        default_factory=dict, description="environment variables, as they stand here: nothing is expanded"
+    )
+    secrets: dict[Variable, Reference] = Field(
+        default_factory=dict,
+        description="environment variables by reference: `env:NAME` of the shell that deploys, or `file:PATH`",
+    )
+    health: Health = Field(default_factory=Health, description="when an instance is well")
+    identify: IdentifyBlock | None = Field(None, description="where an answer says which version gave it")
+    smoke_tests: tuple[Smoke, ...] = Field(
+        (), strict=False, description="what a new revision must pass before it gets traffic"
+    )
+    sticky: StickyBlock = Field(
+        default_factory=StickyBlock, description="what keeps a user on one side while the weight stands"
+    )
+    strategy: StrategyBlock = Field(default_factory=StrategyBlock, description="the way to the new revision")
+    criteria: CriteriaBlock = Field(
+        default_factory=CriteriaBlock, description="by which numbers a release is judged under real traffic"
+    )
+    start: Duration = Field(_configuration.start_within, description="how long an instance may take to be ready")
+    drain: Duration = Field(_configuration.drain_within, description="how long requests under way may take to end")
+    stop: Duration = Field(_configuration.stop_within, description="from SIGTERM to SIGKILL")
+    address: Address = Field(_entrance.address, description="the IP address on which users come in")
+    request_timeout: Duration = Field(
+        _entrance.request_timeout, description="an instance that sends nothing for so long has failed the request"
+    )
+    idle_timeout: Duration = Field(_entrance.idle_timeout, description="a stream without a byte for so long is closed")
+
+
+class EnvironmentBlock(Settings):
+    port: int = Field(ge=1, le=65535, description="the port on which users come in")
+    approve: bool = Field(_pace.approve, description="wait for a person before the first weight")
+    approve_within: Duration = Field(_pace.approve_within, description="how long to wait for that person")
+
+
+class FileBlock(Settings):
+    service: Name = Field(description="the name of what is released")
+    artefact: ArtefactBlock = Field(default_factory=ArtefactBlock, description="the files that are released")
+    environments: dict[Name, EnvironmentBlock] = Field(
+        description="in the order of release: staging first, production last"
+    )
+    proof_valid_for: Duration = Field(
+        timedelta(days=7), description="how long a release that passed staging may wait for production"
+    )
+
+
+def key(block: type[BaseModel], name: str) -> str:
+    """Return what a field is called in the file."""
+    return block.model_fields[name].alias or name
