@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from interlock.config.document import FileError, Place, Problem
-from interlock.config.file import CANDIDATES, Environment, File
+from interlock.config.file import Environment, File
 from interlock.config.load import NAME, find, load, schema, starter
 
 __all__ = [
-    "CANDIDATES",
     "NAME",
     "Environment",
     "File",

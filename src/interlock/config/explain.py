@@ -83,10 +83,8 @@ def _unknown(loc: Loc) -> str:
     name = str(loc[-1])
     block = block_at(loc[:-1])
     known = [key(block, field) for field in block.model_fields] if block else []
-    expected = (
-        f"expected one of {', '.join(known)}" if 0 < len(known) <= _LISTED else "expected a key that is known here"
-    )
-    return f'{expected}, found "{name}"{guess(name, known) or _elsewhere(name)}'
+    expected = f"expected one of {', '.join(known)}" if 0 < len(known) <= _LISTED else "expected a known key"
+    return f'{expected}, found "{name}"{_elsewhere(name) or guess(name, known)}'
 
 
 def _elsewhere(name: str) -> str:
@@ -101,8 +99,9 @@ def _elsewhere(name: str) -> str:
 
 def _description(loc: Loc) -> str:
     block = block_at(loc[:-1])
-    fields = block.model_fields if block else {}
-    return next((f.description or "" for name, f in fields.items() if block and key(block, name) == loc[-1]), "")
+    if block is None:
+        return ""
+    return next((f.description or "" for name, f in block.model_fields.items() if key(block, name) == loc[-1]), "")
 
 
 def block_at(loc: Loc) -> type[BaseModel] | None:
@@ -121,16 +120,28 @@ def block_at(loc: Loc) -> type[BaseModel] | None:
 
 
 def blocks(block: type[BaseModel], loc: Loc = ()) -> Iterator[tuple[Loc, type[BaseModel]]]:
-    """Yield every block of the file with its place; what each environment may repeat is not repeated."""
+    """Yield this block and all in it, each with its place; what each environment may repeat is not repeated."""
     yield loc, block
-    for name, field in block.model_fields.items():
-        if loc and loc[0] == "environments" and name in Settings.model_fields:
-            continue
-        kind, way = _without_none(field.annotation), (*loc, key(block, name))
-        if typing.get_origin(kind) in (dict, tuple):
-            kind, way = _item(kind), (*way, "NAME") if typing.get_origin(kind) is dict else way
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from blocks(kind, way)
+    for name in fields(block, loc):
+        inner, way = inside(block, name, loc)
+        if inner is not None:
+            yield from blocks(inner, way)
+
+
+def fields(block: type[BaseModel], loc: Loc) -> list[str]:
+    """Return the fields of a block, its own before those that it shares; an environment's are its own only."""
+    shared = Settings.model_fields.keys() if block is not Settings and issubclass(block, Settings) else set()
+    own = [name for name in block.model_fields if name not in shared]
+    return own if loc[:1] == ("environments",) else [*own, *(name for name in block.model_fields if name in shared)]
+
+
+def inside(block: type[BaseModel], name: str, loc: Loc) -> tuple[type[BaseModel] | None, Loc]:
+    """Return the block that is the value of a field, if it is one, and its place."""
+    kind, way = _without_none(block.model_fields[name].annotation), (*loc, key(block, name))
+    if typing.get_origin(kind) in (dict, tuple):
+        way = (*way, "NAME") if typing.get_origin(kind) is dict else way
+        kind = _item(kind)
+    return (kind, way) if isinstance(kind, type) and issubclass(kind, BaseModel) else (None, way)
 
 
 def _item(kind: Any) -> Any:

@@ -20,8 +20,6 @@ from interlock.core.weight import Weight
 # What staging proves for production, as far as the file says the same for both. How many instances there are, their
 # variables, secrets and limits are an environment's own.
 _PROVEN = ("command", "readiness", "liveness", "unhealthy_after", "identify", "smoke_tests")
-# The weights that `auto` chooses from.
-CANDIDATES = tuple(Weight(points) for points in (100, 500, 1000, 2500, 5000, 10_000))
 
 
 @dataclass(frozen=True, slots=True)

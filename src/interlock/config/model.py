@@ -275,7 +275,9 @@ class CriteriaBlock(Block):
     latency_factor: Factor = Field(
         _criteria.latency_factor, description="a p99 latency so many times the old revision's is too much"
     )
-    latency_p99: Duration | None = Field(_criteria.latency_p99, description="a higher p99 latency is too much")
+    latency_p99: Duration | None = Field(
+        _criteria.latency_p99, description="a p99 latency above this is too much, whatever the old revision's is"
+    )
     catastrophe_rate: Rate = Field(
         _criteria.catastrophe_rate, description="a share of failed requests that ends the rollout without more ado"
     )
