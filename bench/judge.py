@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from functools import reduce
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class Judge:
         self.warm_up = float(ctx.get("warmup_s", 0.0))
         criteria = Criteria(warm_up=timedelta(seconds=self.warm_up), sample_every=timedelta(seconds=ctx["poll_s"]))
         past = [s for s in map(self._side, ctx.get("history") or []) if s is not None]
-        history = sum(map(Baseline.of, past), Baseline()) if past else None
+        history = reduce(Baseline.add, past, Baseline()) if past else None
         self.evidence = begin(criteria, round(ctx["horizon_s"] / ctx["poll_s"]), history=history)
 
     def update(self, poll: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from functools import reduce
 from math import inf, isfinite, isnan, nan
 
 import pytest
@@ -387,7 +388,7 @@ def test_the_filled_buckets_of_envoys_histogram_suffice() -> None:
 
 def test_the_edges_are_learnt_from_a_concurrent_stable_without_history() -> None:
     evidence, verdicts = play(begin(Criteria(), 90), [(side(100, 0), STABLE)] * 8)
-    assert evidence.tails and verdicts[-1] is Verdict.PASS
+    assert evidence.latency and verdicts[-1] is Verdict.PASS
     assert play(begin(Criteria(), 90), [(side(100, 0, SLOW), STABLE)] * 8)[1][-1] is Verdict.FAIL
 
 
@@ -487,9 +488,9 @@ def test_history_keeps_the_last_hour() -> None:
 
 
 def test_clustered_failures_show_in_the_baseline() -> None:
-    calm = sum((Baseline.of(side(100, 1)) for _ in range(60)), Baseline())
-    bursts = sum((Baseline.of(side(100, 30 if i % 30 == 0 else 0)) for i in range(60)), Baseline())
-    assert calm.clustering < 0.01 < 0.1 < bursts.clustering
+    calm = reduce(Baseline.add, [side(100, 1)] * 60, Baseline())
+    bursts = reduce(Baseline.add, [side(100, 30 if i % 30 == 0 else 0) for i in range(60)], Baseline())
+    assert calm.failures.clustering < 0.01 < 0.1 < bursts.failures.clustering
 
 
 def test_a_false_fail_is_as_rare_as_promised_at_the_limit_itself() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import inf, isfinite, sqrt
+from math import isfinite, sqrt
 
 from interlock.core.sample import Side
 
@@ -19,19 +19,54 @@ _LEAST_CLUSTERING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """Counts of stable's samples and their latency: upper edge of a bucket in milliseconds -> answers in it.
+class Spread:
+    """How far bad events of one kind cluster in samples: how many samples were looked at, the sums over them of the
+    squared deviation beyond the binomial one, and of what that would be if all requests of a sample went together."""
 
-    The three squares are sums over samples (requests², requests × failed, failed²): they tell how failures cluster.
-    """
+    samples: int = 0
+    excess: float = 0.0
+    whole: float = 0.0
+    requests: float = 0.0
+
+    def __add__(self, other: Spread) -> Spread:
+        return Spread(
+            self.samples + other.samples,
+            self.excess + other.excess,
+            self.whole + other.whole,
+            self.requests + other.requests,
+        )
+
+    @classmethod
+    def of(cls, n: float, k: float, past: float, past_bad: float) -> Spread:
+        """One sample, k of n, beside what the past made us expect; nothing when the past is too thin for that."""
+        if n <= 1 or past_bad < 5 or past_bad >= past:
+            return cls()
+        p = past_bad / past
+        binomial = p * (1 - p) * n
+        return cls(1, (k - n * p) ** 2 - binomial * (1 + n / past), binomial * (n - 1), n)
+
+    @property
+    def clustering(self) -> float:
+        """Upper estimate, by two standard errors, of the correlation of bad events within one sample."""
+        mean = self.requests / self.samples if self.samples else 0.0
+        if self.samples < 10 or mean <= 2 or self.whole <= 0:
+            return UNKNOWN_CLUSTERING
+        estimate = min(1.0, max(0.0, self.excess / self.whole))
+        error = sqrt(2.0 / self.samples) * (1 + (mean - 1) * estimate) / (mean - 1)
+        return min(1.0, max(_LEAST_CLUSTERING, estimate + 2 * error))
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Counts of stable's samples, their latency (upper edge of a bucket in milliseconds -> answers in it), and how much
+    failures and slow answers cluster."""
 
     samples: int = 0
     requests: float = 0.0
     failed: float = 0.0
-    requests_squared: float = 0.0
-    requests_failed: float = 0.0
-    failed_squared: float = 0.0
     latency: Mapping[float, float] = field(default_factory=dict)
+    failures: Spread = Spread()
+    slowness: Spread = Spread()
 
     @classmethod
     def of(cls, side: Side) -> Baseline:
@@ -40,7 +75,7 @@ class Baseline:
         k = min(side.failed, n)
         if not (isfinite(n) and isfinite(k)) or n <= 0 or k < 0:
             return cls()
-        return cls(1, n, k, n * n, n * k, k * k, dict(side.latency))
+        return cls(1, n, k, dict(side.latency) if sound(side.latency) else {})
 
     def __add__(self, other: Baseline) -> Baseline:
         latency = dict(self.latency)
@@ -50,11 +85,22 @@ class Baseline:
             self.samples + other.samples,
             self.requests + other.requests,
             self.failed + other.failed,
-            self.requests_squared + other.requests_squared,
-            self.requests_failed + other.requests_failed,
-            self.failed_squared + other.failed_squared,
             latency,
+            self.failures + other.failures,
+            self.slowness + other.slowness,
         )
+
+    def add(self, side: Side) -> Baseline:
+        """Take in one more sample, and compare it with those before to learn how bad events cluster."""
+        return self + self.beside(side)
+
+    def beside(self, side: Side) -> Baseline:
+        """One sample as a baseline, with its spread beside what is known so far."""
+        one = Baseline.of(side)
+        failures = Spread.of(one.requests, one.failed, self.requests, self.failed)
+        edge, slow = self._p99()
+        slowness = Spread.of(one.answers, one.slower(edge), self.answers, slow)
+        return Baseline(one.samples, one.requests, one.failed, one.latency, failures, slowness)
 
     @property
     def error_rate(self) -> float | None:
@@ -64,25 +110,23 @@ class Baseline:
     @property
     def answers(self) -> float:
         """How many answers have a latency."""
-        return sum(self.latency.values())
+        return float(sum(self.latency.values()))
 
     def slower(self, edge: float) -> float:
         """How many answers took longer than `edge` milliseconds, an edge of the histogram."""
-        return sum(count for upper, count in self.latency.items() if upper > edge)
+        beyond = edge * (1.0 + 1e-9)
+        return float(sum([count for upper, count in self.latency.items() if upper > beyond]))
 
-    @property
-    def clustering(self) -> float:
-        """Upper estimate (by two standard errors) of the correlation of failures within one sample."""
-        count, n, k = self.samples, self.requests, self.failed
-        if count < 10 or k < 10 or n <= 2 * count or k >= n:
-            return UNKNOWN_CLUSTERING
-        p = k / n
-        pairs = p * (1 - p) * (self.requests_squared - n)
-        excess = self.failed_squared - 2 * p * self.requests_failed + p * p * self.requests_squared - p * (1 - p) * n
-        estimate = min(1.0, max(0.0, excess / pairs)) if pairs > 0 else UNKNOWN_CLUSTERING
-        mean = n / count
-        error = sqrt(2.0 / count) * (1 + (mean - 1) * estimate) / (mean - 1)
-        return min(1.0, max(_LEAST_CLUSTERING, estimate + 2 * error))
+    def _p99(self) -> tuple[float, float]:
+        """The highest edge that at least 1 % of the answers exceed, and how many do."""
+        slow, share = 0.0, 0.01 * self.answers
+        above = 0.0
+        for edge in sorted(self.latency, reverse=True):
+            if slow >= share:
+                return edge, slow
+            slow += self.latency[edge]
+            above = edge
+        return above, 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +139,7 @@ class History:
 
     def add(self, side: Side, covers: timedelta) -> History:
         """Remember one more sample of stable and forget what is older than `keep`."""
-        seconds, sample = covers.total_seconds(), Baseline.of(side)
+        seconds, sample = covers.total_seconds(), self.baseline.beside(side)
         blocks = list(self.blocks)
         if blocks and blocks[-1][0] + seconds <= self.block.total_seconds():
             blocks[-1] = (blocks[-1][0] + seconds, blocks[-1][1] + sample)
@@ -112,5 +156,5 @@ class History:
 
 
 def sound(latency: Mapping[float, float]) -> bool:
-    """Whether a histogram can be used: buckets with finite, non-negative counts."""
-    return bool(latency) and all(0.0 <= count < inf and edge >= 0 for edge, count in latency.items())
+    """Whether a histogram can be used: it has buckets, and their counts are finite and not negative."""
+    return bool(latency) and min(latency.values()) >= 0.0 and isfinite(sum(latency.values()))

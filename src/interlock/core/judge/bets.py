@@ -14,18 +14,18 @@ from math import exp, log
 
 _LARGEST_LOG = 200.0
 
-ABSOLUTE = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 90.0)
+ABSOLUTE = (1.5, 2.0, 3.0, 5.0, 30.0)
 """Bad rates we bet on, in multiples of the limit."""
 
-BURSTS = (0.1, 0.03)
-"""Small constant stakes: they win on errors that come in rare bursts, which ruin the larger ones in between."""
+ABSOLUTE_PRIOR = (0.13, 0.32, 0.25, 0.19, 0.06, 0.05)
 
-ABSOLUTE_PRIOR = (0.11, 0.26, 0.24, 0.14, 0.09, 0.06, 0.04, 0.03, 0.03)
+BURST = 0.03
+"""A small constant stake: it wins on errors that come in rare bursts, which ruin the larger ones in between."""
 
-RELATIVE = (1.5, 2.5, 5.0, 15.0, 60.0)
+RELATIVE = (1.5, 3.0, 8.0, 40.0)
 """Ratios of canary's to stable's bad rate we bet on, in multiples of the ratio allowed."""
 
-RELATIVE_PRIOR = (0.20, 0.30, 0.25, 0.15, 0.10)
+RELATIVE_PRIOR = (0.30, 0.35, 0.25, 0.10)
 
 SAFE = (0.02, 0.15, 0.35, 0.6, 0.8)
 """Bad rates, in multiples of the rate a release is to be proven below, we bet on when we look for that proof."""
@@ -38,15 +38,22 @@ CATASTROPHE = (0.375, 0.875)
 CATASTROPHE_PRIOR = (0.4, 0.6)
 
 
-def absolute(limit: float, n: float, k: float) -> list[float]:
-    """Test "the expected bad fraction of a sample is at most `limit`", whatever the dependence among its n requests.
+def absolute(limits: tuple[float, ...], n: float, bad: Sequence[float]) -> list[float]:
+    """Test "the expected bad fraction of a sample is at most the limit", whatever the dependence among its n requests.
 
-    A stake c on the fraction k/n pays 1 + c (k/(n limit) - 1). With one request this is the likelihood ratio of the
-    alternative; with many the stake nears everything, since the fraction's own noise then hardly matters.
+    There may be several kinds of bad at once, each with its limit. A stake c on the fraction k/n pays
+    1 + c (k/(n limit) - 1), which no dependence can bias. For an alternative d above the limit the stake is
+    x(1+x)/(1+x+x²) with x = n d: near the best one from a single request (the likelihood ratio) to very many, where it
+    is everything, since the fraction's own noise then hardly matters.
     """
-    gain = k / (n * limit) - 1.0
-    factors = [1.0 + gain * (n * d) / (1.03 + n * d) for d in _distances(limit)]
-    factors += [1.0 + gain * stake for stake in BURSTS]
+    factors = []
+    for (limit, distances), k in zip(_distances(limits), bad, strict=True):
+        gain = k / (n * limit) - 1.0
+        for d in distances:
+            x = n * d
+            y = x + x * x
+            factors.append(1.0 + gain * y / (1.0 + y))
+        factors.append(1.0 + gain * BURST)
     return factors
 
 
@@ -66,14 +73,19 @@ def safe(limit: float, n: float, k: float, clustering: float) -> list[float]:
     return [_exp((k * bad + good * well) * weight) for bad, well in _safe_logs(limit)]
 
 
-def relative(n: float, k: float, m: float, l: float, ratio: float, multiples: Sequence[float]) -> list[float]:  # noqa: E741
-    """Test "canary's bad rate is at most `ratio` times stable's" from k of n on canary's and l of m on stable's side.
+def relative(
+    n: float, bad: Sequence[float], m: float, stable_bad: Sequence[float], ratio: float, multiples: tuple[float, ...]
+) -> list[float]:
+    """Test "canary's bad rate is at most `ratio` times stable's" from n requests on canary's and m on stable's side.
 
-    For multiples below 1 it tests "at least". From which side a bad request came is binomial, so whatever befalls both
-    sides alike cancels (Lindon and Malek, NeurIPS 2022); the mean is at most 1 for independent requests of any rate.
+    There may be several kinds of bad at once. For multiples below 1 it tests "at least". From which side a bad request
+    came is binomial, so whatever befalls both sides alike cancels (Lindon and Malek, NeurIPS 2022); the mean is at most
+    1 for independent requests of any rate.
     """
-    before, bad = ratio * n + m, k + l
-    return [_exp(k * log(c) + bad * log(before / (ratio * c * n + m))) for c in multiples]
+    weighted = ratio * n
+    before = weighted + m
+    logs = [(lc, log(before / (c * weighted + m))) for c, lc in _logs(multiples)]
+    return [_exp(k * lc + (k + j) * share) for k, j in zip(bad, stable_bad, strict=True) for lc, share in logs]
 
 
 def spread(n: float, clustering: float) -> float:
@@ -86,9 +98,19 @@ def safe_growth(limit: float, rate: float) -> tuple[float, ...]:
     return tuple(rate * bad + (1.0 - rate) * well for bad, well in _safe_logs(limit))
 
 
+def prior(weights: tuple[float, ...], kinds: int) -> tuple[float, ...]:
+    """Spread the stakes evenly over so many kinds of bad."""
+    return weights if kinds == 1 else tuple(w / kinds for w in weights) * kinds
+
+
 @lru_cache(maxsize=256)
-def _distances(limit: float) -> tuple[float, ...]:
-    return tuple(max(0.0, min(c * limit, 0.98) - limit) for c in ABSOLUTE)
+def _distances(limits: tuple[float, ...]) -> tuple[tuple[float, tuple[float, ...]], ...]:
+    return tuple((p, tuple(max(0.0, min(c * p, 0.98) - p) for c in ABSOLUTE)) for p in limits)
+
+
+@lru_cache(maxsize=256)
+def _logs(multiples: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    return tuple((c, log(c)) for c in multiples)
 
 
 @lru_cache(maxsize=256)

@@ -9,59 +9,127 @@ ten. Nothing is interpolated: where there is no such edge, latency cannot be jud
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
 from math import ceil, floor, inf, log, log10, sqrt
 
-from interlock.core.judge.baseline import UNKNOWN_CLUSTERING, Baseline
+from interlock.core.criteria import Criteria
+from interlock.core.judge.baseline import Baseline, sound
+from interlock.core.judge.stream import Count, Limits, Stream
+from interlock.core.sample import Side
 
 ENOUGH_ANSWERS = 500
 """So many answers of stable are needed before its p99 means anything."""
 
+_P99 = 0.01
 _LEAST_SLOW = 5
 _FINEST = 1.0
 _NOISE = 1.0 + 1e-9
 
 
-def slower(latency: Mapping[float, float], edge: float) -> float:
-    """How many answers took longer than `edge` milliseconds."""
-    beyond = edge * _NOISE
-    return float(sum([count for upper, count in latency.items() if upper > beyond]))
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where slow begins, in milliseconds, on stable's and on canary's side; `share` of stable's answers were slower."""
+
+    stable: float
+    canary: float
+    share: float
 
 
-def has_edge(latency: Mapping[float, float], edge: float) -> bool:
-    """Whether answers slower than `edge` can be counted without guessing."""
-    return edge in latency if inf in latency else abs(_log_linear(edge) - edge) <= 1e-6 * edge
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The evidence on slow answers: beyond which edges they are counted, the nearest to p99 first, and what they say.
 
-
-def edge_from(latency: Mapping[float, float], at_least: float) -> float | None:
-    """Return the smallest finite edge of this layout, in milliseconds, that is not below `at_least`; None if none."""
-    if inf not in latency:
-        return _log_linear(at_least)
-    return min((e for e in latency if at_least <= e * _NOISE and e < inf), default=None)
-
-
-def edges(baseline: Baseline, canary: Mapping[float, float], factor: float) -> tuple[tuple[float, float, float], ...]:
-    """Up to three (u, v, share): `share` of stable's answers are slower than u; v is the canary's edge at factor × u.
-
-    The nearest to p99 come first; empty when none of them is near enough to call the latency safe.
+    Without any edge latency cannot be judged, and the stream stays without evidence.
     """
+
+    edges: tuple[Edge, ...]
+    stream: Stream
+
+    def take(self, canary: Side | None, stable: Side | None, guarded: bool, left: float) -> Latency:
+        """Take in one sample, as `Stream.take` does."""
+        mine = self.count(canary, tuple([e.canary for e in self.edges]))
+        theirs = self.count(stable, tuple([e.stable for e in self.edges]))
+        return Latency(self.edges, self.stream.take(mine, theirs, guarded, left))
+
+    def sees(self, canary: Side | None) -> bool:
+        """Whether this side has a histogram with our edges."""
+        return bool(self.edges) and self.count(canary, tuple([e.canary for e in self.edges])) is not None
+
+    @staticmethod
+    def count(side: Side | None, edges: tuple[float, ...]) -> Count | None:
+        """Count a side's answers and the slow ones; None when that takes guessing."""
+        if side is None or not sound(side.latency):
+            return None
+        buckets = side.latency
+        if not (all(e in buckets for e in edges) if inf in buckets else _on_grid(edges)):
+            return None
+        lowest = min(edges) * _NOISE
+        upper = [(e, c) for e, c in buckets.items() if e > lowest]
+        slow = [float(sum([c for e, c in upper if e > edge * _NOISE])) for edge in edges]
+        return Count(float(sum(buckets.values())), tuple(slow))
+
+
+def choose(
+    criteria: Criteria, canary: Mapping[float, float], known: tuple[Baseline, ...], hazard: float
+) -> Latency | None:
+    """Choose the edges from the canary's layout and what is known of stable; None while too little is known of it."""
+    if criteria.latency_p99 is not None:
+        edge = _edge_from(canary, criteria.latency_p99 / timedelta(milliseconds=1))
+        fixed = _limits(criteria, (_P99,), 1, Baseline(), criteria.stable_ratio, False)
+        return Latency(() if edge is None else (Edge(edge, edge, _P99),), Stream.start(fixed, hazard))
+    enough = [b for b in known if b.answers >= ENOUGH_ANSWERS]
+    if not enough:
+        return None
+    baseline, factor = enough[0], criteria.latency_factor
+    edges = _near_p99(baseline, canary, factor)
+    if not edges:
+        return Latency((), Stream.start(_limits(criteria, (_P99,), 1, baseline, 1.0, True), hazard))
+    first = edges[0]
+    fine = 0.005 <= first.share <= 0.02 and first.canary <= 1.2 * factor * max(first.stable, _FINEST)
+    allowed = tuple([_allowed(e.share, baseline) for e in edges])
+    limits = _limits(criteria, allowed, 1 if fine else len(edges), baseline, 1.0, True)
+    return Latency(edges, Stream.start(limits, hazard))
+
+
+def _limits(
+    criteria: Criteria, allowed: tuple[float, ...], deciding: int, baseline: Baseline, ratio: float, compared: bool
+) -> Limits:
+    clustering = baseline.slowness.clustering
+    return Limits(allowed, ratio, criteria.margin, 1.0 / criteria.beta, deciding, compared, clustering)
+
+
+def _near_p99(baseline: Baseline, canary: Mapping[float, float], factor: float) -> tuple[Edge, ...]:
+    """Up to three edges, the nearest to p99 first; none when all are too far from it to call the latency safe."""
     answers = baseline.answers
     found = []
     for u in [edge for edge in baseline.latency if edge < inf]:
-        slow = baseline.slower(u * _NOISE)
-        v = edge_from(canary, factor * max(u, _FINEST))
+        slow = baseline.slower(u)
+        v = _edge_from(canary, factor * max(u, _FINEST))
         if v is not None and slow >= _LEAST_SLOW:
-            found.append((abs(log(slow / answers / 0.01)), u, v, slow / answers))
-    found.sort()
-    near = [f for f in found if 0.0025 <= f[3] <= 0.03][:3] or [f for f in found if 0.0002 <= f[3] <= 0.1][:2]
-    if not any(share <= 0.02 for _, _, _, share in near):
-        return ()
-    return tuple((u, v, share) for _, u, v, share in near)
+            found.append(Edge(u, v, slow / answers))
+    found.sort(key=lambda e: abs(log(e.share / _P99)))
+    near = [e for e in found if 0.0025 <= e.share <= 0.03][:3] or [e for e in found if 0.0002 <= e.share <= 0.1][:2]
+    return tuple(near) if any(e.share <= 0.02 for e in near) else ()
 
 
-def allowed(share: float, answers: float, samples: int) -> float:
-    """The share of slow answers we allow when `share` of so many were seen: one standard error more, and below half."""
-    spread = 1.0 + answers / max(samples, 1) * UNKNOWN_CLUSTERING
-    return min(share + sqrt(share * spread / answers), 0.5)
+def _allowed(share: float, baseline: Baseline) -> float:
+    """The share of slow answers we allow beside what was seen: one standard error more, and at most half."""
+    spread = 1.0 + baseline.answers / max(baseline.samples, 1) * baseline.slowness.clustering
+    return min(share + sqrt(share * spread / baseline.answers), 0.5)
+
+
+def _edge_from(layout: Mapping[float, float], at_least: float) -> float | None:
+    """The smallest finite edge of this layout, in milliseconds, that is not below `at_least`; None if there is none."""
+    if inf not in layout:
+        return _log_linear(at_least)
+    return min((e for e in layout if at_least <= e * _NOISE and e < inf), default=None)
+
+
+@lru_cache(maxsize=256)
+def _on_grid(edges: tuple[float, ...]) -> bool:
+    return all(e == 0 or abs(_log_linear(e) - e) <= 1e-6 * e for e in edges)
 
 
 def _log_linear(at_least: float) -> float:

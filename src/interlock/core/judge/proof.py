@@ -52,19 +52,21 @@ def requests_missing(stream: Stream, seconds: float) -> float | None:
     limits, step = stream.limits, stream.step
     n = max(1.0, step.requests / max(seconds / 5.0, 1.0))
     rate = step.rate or 0.0
+    margin = limits.margin_of(0)
     if limits.compared and stream.stable_recent.requests > 0 and stream.recent.requests > 0:
         m = n * stream.stable_recent.requests / stream.recent.requests
         stable_rate = stream.stable_recent.rate or 0.0
-        growth = _compared(n, m, rate, stable_rate, limits.margin / limits.limit, limits.clustering)
+        growth = _compared(n, m, rate, stable_rate, margin / limits.limits[0], limits.clustering)
     else:
-        growth = [n / bets.spread(n, limits.clustering) * g for g in bets.safe_growth(limits.margin, rate)]
-    samples = _reach(stream.safe.stakes, growth, limits.proven_at)
+        growth = [n / bets.spread(n, limits.clustering) * g for g in bets.safe_growth(margin, rate)]
+    weakest = min(stream.safe, key=lambda s: s.odds)
+    samples = _reach(weakest.stakes, growth, limits.proven_at)
     return None if samples == inf else samples * n
 
 
 def _compared(n: float, m: float, rate: float, stable_rate: float, ratio: float, clustering: float) -> list[float]:
     c, s = bets.spread(n, clustering), bets.spread(m, clustering)
-    factors = bets.relative(n / c, n * rate / c, m / s, m * stable_rate / s, ratio, bets.SAFE)
+    factors = bets.relative(n / c, (n * rate / c,), m / s, (m * stable_rate / s,), ratio, bets.SAFE)
     return [log(max(f, 1e-300)) for f in factors]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from interlock.core.judge.evidence import WEIGHTS, Evidence, Tail
-from interlock.core.judge.latency import ENOUGH_ANSWERS
+from interlock.core.judge.evidence import WEIGHTS, Evidence
+from interlock.core.judge.latency import ENOUGH_ANSWERS, Latency
 from interlock.core.judge.proof import requests_missing
 from interlock.core.judge.stream import Stream
 
@@ -77,11 +77,11 @@ def _shares(evidence: Evidence) -> dict[str, float]:
     """What each metric contributes to the odds against; a mean of e-values by fixed weights is an e-value."""
     guarded, errors = evidence.guarded, evidence.errors
     outage = min(evidence.catastrophe.odds, errors.relative.odds) if guarded else evidence.catastrophe.odds
-    slow = [t.stream.odds_against(guarded) for t in evidence.tails or ()]
     return {
         "error-rate": WEIGHTS["errors"] * errors.odds_against(guarded),
         "catastrophe": WEIGHTS["catastrophe"] * outage,
-        "latency-p99": WEIGHTS["latency"] * (sum(slow) / len(slow) if slow else 1.0),
+        "latency-p99": WEIGHTS["latency"]
+        * (evidence.latency.stream.odds_against(guarded) if evidence.latency else 1.0),
     }
 
 
@@ -92,7 +92,8 @@ def _poisoned(evidence: Evidence) -> bool:
 
 
 def _deciding(evidence: Evidence) -> list[Stream]:
-    return [evidence.errors] + [t.stream for t in evidence.tails or () if t.decides]
+    slow = evidence.latency
+    return [evidence.errors, slow.stream] if slow is not None and slow.edges else [evidence.errors]
 
 
 def _ready(evidence: Evidence) -> bool:
@@ -109,11 +110,12 @@ def _obstacles(evidence: Evidence) -> list[str]:
         found.append(f"the canary has not been seen for {_time(evidence.now - evidence.canary_at)}")
     if evidence.concurrent and not evidence.guarded:
         found.append(f"stable has not been seen for {_time(evidence.now - evidence.stable_at)}")
-    if evidence.tails is None and _expects_latency(evidence):
-        found.append(_latency_wanted(evidence))
-    elif evidence.tails == ():
+    if evidence.latency is None:
+        if _expects_latency(evidence):
+            found.append(_latency_wanted(evidence))
+    elif not evidence.latency.edges:
         found.append("latency cannot be judged: no histogram edge is near enough to the limit")
-    elif evidence.tails and evidence.now - evidence.latency_at > patience:
+    elif evidence.now - evidence.latency_at > patience:
         found.append(f"no usable latency of the canary for {_time(evidence.now - evidence.latency_at)}")
     if odds_against(evidence) >= _SUSPICIOUS:
         found.append("there is evidence against the canary that good requests must first outweigh")
@@ -184,32 +186,31 @@ def _error_rate(evidence: Evidence) -> Finding:
     text = (
         f"{_count(stream.total.bad)} of {_count(stream.total.requests)} canary requests failed "
         f"({_percent(stream.total.rate)}, {_percent(stream.recent.rate)} in the last minute); "
-        f"{_percent(stream.limits.limit)} is allowed{stable}; {_weighed(evidence, stream)}"
+        f"{_percent(stream.limits.limits[0])} is allowed{stable}; {_weighed(evidence, stream)}"
     )
     return _finding(evidence, "error-rate", text, stream)
 
 
 def _latency(evidence: Evidence) -> Finding:
-    tails = evidence.tails
-    if not tails:
-        why = "no histogram edge is near enough to the limit" if tails == () else _latency_wanted(evidence)
+    slow = evidence.latency
+    if slow is None or not slow.edges:
+        why = _latency_wanted(evidence) if slow is None else "no histogram edge is near enough to the limit"
         text = f"latency is not judged: {why}{_control(evidence)}"
         return Finding("latency-p99", Verdict.INCONCLUSIVE, text, 0.0, 0.0, None, None, 1.0, 1.0)
-    tail = max(tails, key=lambda t: t.stream.odds_against(evidence.guarded))
-    stream = tail.stream
+    stream = slow.stream
     text = (
         f"{_count(stream.total.bad)} of {_count(stream.total.requests)} canary answers "
         f"({_percent(stream.total.rate)}, {_percent(stream.recent.rate)} in the last minute) took longer than "
-        f"{tail.edge:g} ms, {_reason(evidence, tail)}; {_weighed(evidence, stream)}"
+        f"{slow.edges[0].canary:g} ms, {_reason(evidence, slow)}; {_weighed(evidence, stream)}"
     )
     return _finding(evidence, "latency-p99", text, stream)
 
 
-def _reason(evidence: Evidence, tail: Tail) -> str:
-    allowed = f"{_percent(tail.stream.limits.limit)} may"
+def _reason(evidence: Evidence, slow: Latency) -> str:
+    edge, allowed = slow.edges[0], f"{_percent(slow.stream.limits.limits[0])} may"
     if evidence.criteria.latency_p99 is not None:
         return f"the limit; {allowed}"
-    share = f"{_percent(tail.share)} of stable's took longer than {tail.stable_edge:g} ms"
+    share = f"{_percent(edge.share)} of stable's took longer than {edge.stable:g} ms"
     return f"{evidence.criteria.latency_factor:g} × the edge at stable's p99 ({share}); {allowed}"
 
 
@@ -222,9 +223,9 @@ def _finding(evidence: Evidence, rule: str, text: str, stream: Stream) -> Findin
         stream.total.requests,
         stream.total.bad,
         stream.total.rate,
-        stream.limits.limit,
+        stream.limits.limits[0],
         stream.odds_against(evidence.guarded),
-        stream.safe.odds,
+        stream.odds_for,
     )
 
 
@@ -244,7 +245,7 @@ def _hanging(evidence: Evidence) -> list[Finding]:
             stream.total.requests,
             evidence.hung,
             evidence.hung / stream.total.requests if stream.total.requests > 0 else None,
-            stream.limits.limit,
+            stream.limits.limits[0],
             max(stream.odds_against(evidence.guarded), evidence.catastrophe.odds if not evidence.guarded else 1.0),
             1.0,
         )
@@ -291,9 +292,9 @@ def _shared(evidence: Evidence) -> list[Finding]:
             total.requests,
             total.bad,
             stream.recent.rate,
-            stream.limits.limit,
+            stream.limits.limits[0],
             odds,
-            stream.safe.odds,
+            stream.odds_for,
         )
     ]
 
@@ -301,7 +302,7 @@ def _shared(evidence: Evidence) -> list[Finding]:
 def _weighed(evidence: Evidence, stream: Stream) -> str:
     return (
         f"odds against {_odds(stream.odds_against(evidence.guarded))} ({_odds(1 / evidence.criteria.alpha)} over all "
-        f"metrics roll back), odds that it is below {_percent(stream.limits.margin)} {_odds(stream.safe.odds)} "
+        f"metrics roll back), odds that it is below {_percent(stream.limits.margin_of(0))} {_odds(stream.odds_for)} "
         f"({_odds(stream.limits.proven_at)} prove it)"
     )
 
