@@ -1,0 +1,49 @@
+"""Which adapters does this machine's keeper use?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from interlock.adapters.clock import SystemClock
+from interlock.adapters.host.local import LocalHost
+from interlock.adapters.metrics.envoy import EnvoyMetrics
+from interlock.adapters.probe.network import NetworkProber, check
+from interlock.adapters.store.place import refuse_network_file_system
+from interlock.adapters.store.sqlite import SQLite
+from interlock.adapters.traffic.envoy import Envoy
+from interlock.adapters.workload.process import Processes
+from interlock.app.state import StateDirectory
+from interlock.engine.ports import Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The adapters of one state directory, as the engine's ports and as what the keeper must keep going."""
+
+    ports: Ports
+    processes: Processes
+    envoy: Envoy
+
+    async def stop_all(self) -> list[str]:
+        """Stop every instance and Envoy; return what was stopped, in words."""
+        stopped = []
+        for environment in await self.processes.environments():
+            for revision in await self.processes.revisions(environment):
+                slots = tuple(one.slot for one in await self.processes.instances(revision.name))
+                await self.processes.stop(revision.name, slots)
+                stopped.append(f"{revision.name}: {len(slots)} instances")
+        await self.envoy.close(timedelta(seconds=5))
+        return [*stopped, "Envoy"]
+
+
+def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
+    """Wire the adapters of this machine; `retries` off is for benchmarks, where a retry would hide a failure."""
+    refuse_network_file_system(state.path)
+    host, clock = LocalHost(), SystemClock()
+    processes = Processes(host, state.instances, clock, state.label, state.artefacts, state.secrets, check)
+    envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries)
+    metrics = EnvoyMetrics(state.runtime / "admin.sock", clock)
+    prober = NetworkProber(state.artefacts)
+    store = SQLite(state.database)
+    return Parts(Ports(processes, envoy, metrics, prober, store, clock), processes, envoy)

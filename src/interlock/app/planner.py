@@ -1,0 +1,139 @@
+"""What would be done if this version were released now?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from interlock.adapters.artefacts.local import Directory
+from interlock.adapters.clock import SystemClock
+from interlock.adapters.store.sqlite import SQLite
+from interlock.app.secrets import keep
+from interlock.app.state import StateDirectory
+from interlock.app.verbs import Blocked, who
+from interlock.config.file import Environment, File
+from interlock.core.judge import History
+from interlock.core.plan import Plan, Stage, StrategyName
+from interlock.core.planning import Intent, Known, already_running, lay_out
+from interlock.core.record import restore
+from interlock.core.release import Artefact, Release
+from interlock.ports.store import Proof
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyRunning:
+    """Exactly this release runs everywhere already: there is nothing to do."""
+
+    version: str
+    identity: str
+    since: str
+
+
+class Planner:
+    """Makes plans from a file and from what is known of the world. Packs artefacts; changes nothing that serves."""
+
+    def __init__(self, state: StateDirectory, file: File) -> None:
+        self._state, self._file = state, file
+        self._clock = SystemClock()
+
+    async def plan(self, version: str, *, first: bool = False, restart: bool = False) -> Plan | AlreadyRunning:
+        """Plan the release of a version (directory, git ref, or digest) through every environment of the file.
+
+        Raises Blocked when production has nothing to go back to and `first` does not say that this is known.
+        """
+        self._state.make()
+        artefact = await Directory(self._state.artefacts).pack(self._file.artefact, version)
+        store = SQLite(self._state.database)
+        try:
+            return await self._plan(store, version, artefact, first=first, restart=restart)
+        finally:
+            store.close()
+
+    async def rollback(self, to: str | None) -> Plan:
+        """Plan the return of production to an earlier release that was proven there; the one before when None."""
+        store = SQLite(self._state.database)
+        environment = self._file.production
+        try:
+            known = await self._known(store, environment)
+            proofs = await store.proofs(self._file.service, environment.name)
+            release = _earlier(proofs, to).revision.release
+            intent = replace(self._intent(environment, release, ""), strategy=StrategyName.BLUE_GREEN, criteria=None)
+            return Plan(self._file.service, release.version, (lay_out(intent, known),), self._clock.now(), who())
+        finally:
+            store.close()
+
+    async def _plan(
+        self, store: SQLite, version: str, artefact: Artefact, *, first: bool, restart: bool
+    ) -> Plan | AlreadyRunning:
+        references = [r for one in self._file.environments for _, r in one.secret_references()]
+        secrets = keep(self._state.secrets, references)
+        stages: list[Stage] = []
+        before = ""
+        for environment in self._file.environments:
+            release = environment.release(version, artefact, secrets)
+            known = await self._known(store, environment)
+            intent = self._intent(environment, release, before)
+            before = environment.name
+            if environment is self._file.production and known.stable is None and not first:
+                raise Blocked(
+                    f"{environment.name} of {self._file.service} runs nothing yet: this first release has nothing to "
+                    f"go back to. If that is meant: interlock deploy {version} --first"
+                )
+            if restart or not await self._still_proven(store, intent, known):
+                stages.append(lay_out(intent, known))
+        if not stages:
+            return await self._running(store, version, release)
+        return Plan(self._file.service, version, tuple(stages), self._clock.now(), who())
+
+    def _intent(self, environment: Environment, release: Release, before: str) -> Intent:
+        return Intent(
+            environment.name,
+            environment.entrance,
+            environment.strategy,
+            environment.pace,
+            environment.weights,
+            environment.criteria,
+            release,
+            before,
+            self._file.proof_valid_for,
+        )
+
+    async def _known(self, store: SQLite, environment: Environment) -> Known:
+        proofs = await store.proofs(self._file.service, environment.name)
+        kept = await store.recall(environment.name)
+        newest = await store.rollouts(1)
+        number = int(newest[0].run.rsplit("-", 1)[1]) + 1 if newest else 1
+        rate = _rate(restore(History, kept["history"])) if kept else None
+        return Known(proofs[0].revision if proofs else None, rate, number)
+
+    async def _still_proven(self, store: SQLite, intent: Intent, known: Known) -> bool:
+        """Say whether this release runs here already and, where that proves it for production, not too long ago."""
+        if not already_running(intent, known):
+            return False
+        proofs = await store.proofs(self._file.service, intent.environment)
+        last = intent.environment == self._file.production.name
+        return last or self._clock.now() - proofs[0].at < self._file.proof_valid_for
+
+    async def _running(self, store: SQLite, version: str, release: Release) -> AlreadyRunning:
+        proof = (await store.proofs(self._file.service, self._file.production.name))[0]
+        return AlreadyRunning(version, release.identity, f"{proof.at:%Y-%m-%d %H:%M:%S} UTC ({proof.rollout})")
+
+
+def _earlier(proofs: tuple[Proof, ...], to: str | None) -> Proof:
+    """Return the proof of the release to go back to; raise Blocked when there is none."""
+    if not proofs:
+        raise Blocked("nothing was ever proven in production: there is nothing to go back to")
+    now = proofs[0].identity
+    earlier = [proof for proof in proofs if proof.identity != now]
+    if to is not None:
+        earlier = [proof for proof in earlier if to in (proof.revision.release.version, proof.identity)]
+    if not earlier:
+        known = ", ".join(dict.fromkeys(f"{proof.revision.release.version} ({proof.identity})" for proof in proofs))
+        raise Blocked(f"no earlier release {to or ''} was proven in production; proven were: {known}")
+    return earlier[0]
+
+
+def _rate(history: History) -> float | None:
+    """Return requests per second over the last hour; None before anything was measured for a minute."""
+    seconds = sum(covered for covered, _ in history.blocks)
+    return history.baseline.requests / seconds if seconds >= timedelta(seconds=20).total_seconds() else None

@@ -1,0 +1,230 @@
+"""What can a person or a program do? The verbs that every surface offers, each of them once."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from interlock import twin
+from interlock.adapters.clock import SystemClock
+from interlock.adapters.host.local import LocalHost
+from interlock.adapters.line import Rejected, Unreachable, ask
+from interlock.adapters.store.place import refuse_network_file_system
+from interlock.adapters.store.sqlite import SQLite
+from interlock.app.state import StateDirectory
+from interlock.core.plan import Plan
+from interlock.core.record import plain, restore
+from interlock.core.rollout import Order, OrderKind, Phase, Rollout
+from interlock.ports.host import Command
+from interlock.ports.store import Entry, Quarantined, StoreError
+
+KEEPER_STARTS_WITHIN = timedelta(seconds=15)
+ANSWERS_WITHIN = timedelta(seconds=30)
+GOES_BACK_WITHIN = timedelta(minutes=20)
+
+
+class NoSuchRollout(Exception):
+    """There is no rollout of that name here; the message says which there are."""
+
+
+class KeeperError(Exception):
+    """The keeper cannot be started, or does not answer."""
+
+
+class Blocked(Exception):
+    """A gate or an interlock forbids it; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a surface shows of one run: its rollouts by environment, their journals, and what is live.
+
+    `live` is by rollout id and has `judgement`, `points`, `strength`, `tally`, `trouble`; empty when nothing is under
+    way. `keeper` says whether a keeper answers.
+    """
+
+    run: str
+    plan: Plan
+    rollouts: tuple[Rollout, ...]
+    entries: Mapping[str, tuple[Entry, ...]]
+    checkpoints: Mapping[str, Mapping[str, Any]]
+    live: Mapping[str, Mapping[str, Any]]
+    keeper: bool
+
+    @property
+    def current(self) -> Rollout:
+        """The newest environment's rollout."""
+        return self.rollouts[-1]
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended: its last environment succeeded, or one did not."""
+        last = self.current
+        return last.over and (
+            last.phase is not Phase.SUCCEEDED or last.stage.environment == self.plan.stages[-1].environment
+        )
+
+
+class App:
+    """The verbs over one state directory. Reading asks the records, changing asks the keeper."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self.state = state
+        self._clock = SystemClock()
+
+    # --- looking
+
+    @cached_property
+    def records(self) -> SQLite:
+        """The records, read only; raises StoreError when nothing has been deployed from here yet."""
+        return SQLite(self.state.database, read_only=True)
+
+    async def view(self, run: str | None = None) -> View:
+        """Return one run, the newest when none is named; accepts a rollout's id too."""
+        rollouts = await self._run(run)
+        first = rollouts[0]
+        plan = await self.records.plan(first.plan)
+        if plan is None:
+            raise NoSuchRollout(f"the plan {first.plan} of {first.run} is not in {self.state.database}")
+        entries = {rollout.id: await self.records.entries(rollout.id) for rollout in rollouts}
+        kept = {rollout.id: await self.records.last_checkpoint(rollout.id) or {} for rollout in rollouts}
+        live, keeper = await self._live()
+        return View(first.run, plan, rollouts, entries, kept, live, keeper)
+
+    async def history(self, limit: int = 20) -> tuple[Rollout, ...]:
+        """Return the newest rollouts, newest first."""
+        return await self.records.rollouts(limit)
+
+    async def quarantine(self, service: str) -> tuple[Quarantined, ...]:
+        """Return the releases that failed a verdict and were not released since."""
+        return await self.records.quarantine(service)
+
+    async def _run(self, name: str | None) -> tuple[Rollout, ...]:
+        newest = await self.records.rollouts(200)
+        if not newest:
+            raise NoSuchRollout("nothing has been deployed from here yet. Begin with: interlock deploy VERSION")
+        if name is None:
+            return await self.records.run(newest[0].run)
+        found = await self.records.run(name)
+        if found:
+            return found
+        one = await self.records.rollout(name)
+        if one is not None:
+            return await self.records.run(one.run)
+        known = ", ".join(dict.fromkeys(rollout.run for rollout in newest[:8]))
+        raise NoSuchRollout(f"there is no rollout {name}; the newest are {known}. All of them: interlock history")
+
+    async def _live(self) -> tuple[Mapping[str, Any], bool]:
+        try:
+            return await self._ask("live", within=timedelta(seconds=3)), True
+        except (Unreachable, KeeperError):
+            return {}, False
+
+    # --- changing
+
+    async def start(self, plan: Plan, *, supersede: bool = False) -> str:
+        """Give the plan to the keeper; return the run's id. Raises Blocked when one is under way or the world moved."""
+        await self.ensure_keeper()
+        within = GOES_BACK_WITHIN if supersede else ANSWERS_WITHIN
+        arguments = {"plan": plain(plan), "by": who(), "supersede": supersede}
+        run: str = await self._change("start", arguments, within)
+        return run
+
+    async def order(
+        self, run: str | None, kind: OrderKind, reason: str = "", key: str = "", seen: Rollout | None = None
+    ) -> Rollout:
+        """Give an order to a run (the newest when none is named); return its rollout after it. Raises Blocked."""
+        rollouts = await self._run(run)
+        await self.ensure_keeper()
+        order = Order(
+            self._clock.now(),
+            kind,
+            who(),
+            key or secrets.token_hex(8),
+            reason,
+            None if seen is None else seen.index,
+            None if seen is None else seen.phase,
+        )
+        arguments = {"run": rollouts[0].run, "order": plain(order)}
+        return restore(Rollout, await self._change("order", arguments, ANSWERS_WITHIN))
+
+    async def release(self, service: str, identity: str, reason: str) -> bool:
+        """Let a release out of quarantine, on record; say whether it was there."""
+        await self.ensure_keeper()
+        arguments = {"service": service, "identity": identity, "by": who(), "reason": reason}
+        return bool(await self._change("release", arguments, ANSWERS_WITHIN))
+
+    async def down(self) -> list[str]:
+        """Stop everything that this project runs; return what was stopped."""
+        if not self.state.path.exists():
+            return []
+        await self.ensure_keeper()
+        stopped: list[str] = await self._change("stop", {}, timedelta(minutes=2))
+        await asyncio.to_thread(twin.down, self.state.runtime)
+        return stopped
+
+    async def ensure_keeper(self) -> None:
+        """Have a keeper that answers; start one when there is none. Raises KeeperError with the end of its log."""
+        self.state.make()
+        refuse_network_file_system(self.state.path)
+        SQLite(self.state.database).close()
+        deadline = self._clock.monotonic() + KEEPER_STARTS_WITHIN.total_seconds()
+        started = False
+        while self._clock.monotonic() < deadline:
+            try:
+                await ask(self.state.socket, "ping", {}, timedelta(seconds=2))
+                return
+            except Unreachable:
+                if not started:
+                    started = True
+                    await start_keeper(self.state)
+                await asyncio.sleep(0.05)
+        raise KeeperError(
+            f"the keeper did not start; the end of {self.state.keeper_log}:\n{_tail(self.state.keeper_log)}"
+        )
+
+    async def _change(self, verb: str, arguments: dict[str, Any], within: timedelta) -> Any:
+        try:
+            return await self._ask(verb, arguments, within)
+        except Rejected as no:
+            if no.kind in ("Busy", "Stale", "Refused"):
+                raise Blocked(str(no)) from no
+            if no.kind == "StoreError":
+                raise StoreError(str(no)) from no
+            raise KeeperError(f"{verb}: {no.kind}: {no}") from no
+        except Unreachable as error:
+            raise KeeperError(f"{error}. What it wrote: {self.state.keeper_log}") from error
+
+    async def _ask(self, verb: str, arguments: dict[str, Any] | None = None, within: timedelta = ANSWERS_WITHIN) -> Any:
+        return await ask(self.state.socket, verb, arguments or {}, within)
+
+
+async def start_keeper(state: StateDirectory) -> None:
+    """Start the resident process in a session of its own."""
+    argv = (sys.executable, "-m", "interlock.keeper", str(state.path))
+    command = Command(f"{state.label}/keeper", argv, Path("/"), state.keeper_log, dict(os.environ))
+    await LocalHost().start(command)
+
+
+def who() -> str:
+    """Return the local user's name: claimed, not proven."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _tail(path: Path, lines: int = 10) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(no log)"

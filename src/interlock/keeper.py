@@ -1,0 +1,125 @@
+"""Who stays when the command has ended? The resident process of one state directory.
+
+It runs the engine's loops, keeps the instances and Envoy alive, and answers commands. It alone holds the state directory:
+nobody else writes the proxy's files. It and its twin start each other again (see `twin`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from interlock.adapters.line import serve
+from interlock.app.parts import Parts, assemble
+from interlock.app.state import StateDirectory
+from interlock.core.plan import Plan
+from interlock.core.record import plain, restore
+from interlock.core.rollout import Order
+from interlock.engine.engine import Engine
+from interlock.twin import Refused, Watch
+
+log = logging.getLogger("interlock.keeper")
+
+MIND_EVERY = timedelta(milliseconds=500)
+
+
+class Keeper:
+    """Runs everything that must not end with a command."""
+
+    def __init__(self, state: StateDirectory, parts: Parts, watch: Watch) -> None:
+        self._state, self._parts, self._watch = state, parts, watch
+        self._engine = Engine(parts.ports, f"keeper-{os.getpid()}")
+        self._down = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep until told to go down, or terminated; rollouts and whatever serves stay as they are."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._down.set)
+        tasks = [asyncio.create_task(self._for_ever(name, loop)) for name, loop in self._loops()]
+        async with serve(self._state.socket, self._answer):
+            await self._engine.resume()
+            await self._down.wait()
+        await self._engine.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _loops(self) -> tuple[tuple[str, Callable[[], Coroutine[Any, Any, None]]], ...]:
+        return (
+            ("mind the twin", self._mind),
+            ("instances", self._parts.processes.supervise),
+            ("envoy", self._parts.envoy.supervise),
+            ("tend", self._engine.tend),
+        )
+
+    async def _for_ever(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a loop again when it breaks: none of them may end while the keeper lives."""
+        while not self._down.is_set():
+            try:
+                await loop()
+            except Exception:
+                log.exception("%s: broke, and starts again in a second", name)
+            await asyncio.sleep(1)
+
+    async def _mind(self) -> None:
+        while self._watch.mind():
+            await asyncio.sleep(MIND_EVERY.total_seconds())
+        self._down.set()
+
+    async def _answer(self, verb: str, arguments: dict[str, Any]) -> Any:
+        verbs: dict[str, Callable[..., Awaitable[Any]]] = {
+            "ping": self._ping,
+            "start": self._start,
+            "order": self._order,
+            "release": self._release,
+            "live": self._live,
+            "stop": self._stop_all,
+        }
+        return await verbs[verb](**arguments)
+
+    async def _ping(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "twin": self._watch.twin_alive(), "rollouts": list(self._engine.live())}
+
+    async def _start(self, plan: dict[str, Any], by: str, supersede: bool) -> str:
+        return await self._engine.start(restore(Plan, plan), by, supersede=supersede)
+
+    async def _order(self, run: str, order: dict[str, Any]) -> Any:
+        return plain(await self._engine.order(run, restore(Order, order)))
+
+    async def _release(self, service: str, identity: str, by: str, reason: str) -> bool:
+        ports = self._parts.ports
+        return await ports.store.release(service, identity, by, reason, ports.clock.now())
+
+    async def _live(self) -> Any:
+        return self._engine.live()
+
+    async def _stop_all(self) -> list[str]:
+        """Stop every instance and Envoy: the first half of `interlock down`."""
+        await self._engine.stop()
+        return await self._parts.stop_all()
+
+
+def main() -> int:
+    """Run the keeper of the state directory named in the first argument."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    state = StateDirectory(Path(sys.argv[1]))
+    state.make()
+    command = (sys.executable, "-m", "interlock.keeper", str(state.path))
+    watch = Watch(state.runtime, command, str(state.keeper_log), state.label)
+    try:
+        watch.take()
+    except Refused as refused:
+        log.info("%s", refused)
+        return 1
+    asyncio.run(Keeper(state, assemble(state), watch).run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
