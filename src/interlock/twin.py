@@ -94,7 +94,10 @@ class Watch:
         """Whether `down` was asked since this keeper started."""
         current = _read_generation(self.runtime)
         if current is None:  # somebody cleaned the directory
-            _write_generation(self.runtime, self._generation)
+            try:
+                _write_generation(self.runtime, self._generation)
+            except OSError as problem:
+                _say(f"cannot write the generation in {self.runtime}: {problem.strerror}")
         return current not in (None, self._generation)
 
     def twin_alive(self) -> bool:
