@@ -131,7 +131,8 @@ def test_what_does_not_go_together_after_the_merge_is_an_error(tmp_path: Path) -
 def test_variables_are_taken_as_they_are_written(tmp_path: Path) -> None:
     text = TEN + "env: {A: 010, B: yes, C: true, D: 1_000, E: $HOME, F: '', G: 2024-01-01}\n"
     environment = dict(read(tmp_path, text).production.configuration.environment)
-    assert environment == dict(A="010", B="yes", C="true", D="1_000", E="$HOME", F="", G="2024-01-01")
+    written = {"A": "010", "B": "yes", "C": "true", "D": "1_000", "E": "$HOME", "F": "", "G": "2024-01-01"}
+    assert environment == written
 
 
 def test_secrets_are_references_and_become_fingerprints(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ PROSE = re.compile(r"\s*# \S")
 
 def split() -> tuple[list[str], list[int], list[int]]:
     """Return the starter's lines, the options among them, and the options that stand for others ("Or …")."""
-    lines, options, alternatives, instead = starter().splitlines(), [], [], False
+    lines, instead = starter().splitlines(), False
+    options: list[int] = []
+    alternatives: list[int] = []
     for number, line in enumerate(lines):
         if PROSE.match(line) or not line.strip():
             instead = line.lstrip().startswith("# Or")
