@@ -226,11 +226,14 @@ def _cluster(revision: str, file: PurePath, kind: ProbeKind) -> Resource:
         "@type": f"{_TYPE}config.cluster.v3.Cluster",
         "type": "EDS",
         "connect_timeout": "1s",
-        "lb_policy": "LEAST_REQUEST",
+        # In turn: by least requests, an instance that fails fast draws requests to itself, and one that hangs hides.
+        "lb_policy": "ROUND_ROBIN",
         "eds_cluster_config": {"service_name": revision, "eds_config": _file(file)},
         "ignore_health_on_host_removal": True,
         # 0: with nobody healthy the side fails visibly (503), instead of asking instances known to be dead.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # No merge window: by default workers hear up to a second late who is healthy and who drains, and a drained
+        # instance, seen without a request under way, would still be sent some.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {_HTTP: options},
     }
@@ -273,8 +276,9 @@ def _listener(name: str, address: str, port: int, entrance: Entrance, routes: Re
         "stream_idle_timeout": _seconds(entrance.idle_timeout),
         "use_remote_address": True,
         "xff_num_trusted_hops": entrance.sticky.trusted_hops,
-        # Nobody is internal: otherwise whoever comes from a private address could set time-outs and retries by header.
-        "internal_address_config": {"unix_sockets": False},
+        # Nobody is internal (an empty list would mean every private address): from those who are, Envoy takes time-outs
+        # and retries by header.
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "server_header_transformation": "PASS_THROUGH",
         "http_protocol_options": {"accept_http_10": True},
         "upgrade_configs": [{"upgrade_type": "websocket"}],

@@ -335,23 +335,27 @@ class Envoy:
                     raise
 
     async def _put_listener(self, environment: str, entrance: Entrance) -> None:
-        file, before = self._files.rds(environment), self._files.resources(self._files.lds)
-        entered = self._files.entrance(environment)
+        """Publish listener and routes for this entrance; when Envoy refuses them, put back what was there."""
+        files = (self._files.entrance_file(environment), self._files.rds(environment), self._files.lds)
+        before = {file: self._files.read(file) for file in files}
+        try:
+            await self._enter(environment, entrance)
+        except TrafficError as error:
+            for file, content in before.items():
+                self._files.restore(file, content)
+            raise TrafficError(f"{environment} cannot be opened: {error}") from error
+
+    async def _enter(self, environment: str, entrance: Entrance) -> None:
+        file = self._files.rds(environment)
         self._files.put_entrance(environment, entrance)
         read = config.read_route_version(environment, self._files.version(file) or "")
         route = read[0] if read else Route(environment, None)
-        if not read:
+        if not read:  # the file that a listener names has to be there first
             table, version = self._table(route)
             self._files.put(file, [table], version)
         listener = config.public_listener(environment, entrance, file, self._files.cuts)
-        try:
-            await self._publish(self._files.lds, LDS, [*_without(before, environment), listener])
-        except TrafficError as error:
-            self._files.put(self._files.lds, before)
-            if entered:
-                self._files.put_entrance(environment, entered)
-            reason = obstacle(entrance.address, entrance.port) or str(error)
-            raise TrafficError(f"{environment} cannot be opened: {reason}") from error
+        others = _without(self._files.resources(self._files.lds), environment)
+        await self._publish(self._files.lds, LDS, [*others, listener])
         await self.steer(route)
 
     # --- the process

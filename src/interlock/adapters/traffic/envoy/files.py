@@ -36,6 +36,10 @@ class Files:
         """Return the file of an environment's prepared route, beside the live one."""
         return self.directory / f"prepared-{environment}.json"
 
+    def entrance_file(self, environment: str) -> Path:
+        """Return the file of an environment's entrance."""
+        return self.directory / f"entrance-{environment}.json"
+
     def resources(self, file: Path) -> list[Resource]:
         """Return a file's resources, none when it is not there."""
         content = self.read(file)
@@ -53,12 +57,12 @@ class Files:
 
     def entrance(self, environment: str) -> Entrance | None:
         """Return the environment's entrance, None when it was never opened."""
-        content = self.read(self._entrance(environment))
+        content = self.read(self.entrance_file(environment))
         return restore(Entrance, json.loads(content)) if content else None
 
     def put_entrance(self, environment: str, entrance: Entrance) -> None:
         """Remember the entrance: its time-outs and its key are part of every route."""
-        self.write(self._entrance(environment), json.dumps(plain(entrance)).encode())
+        self.write(self.entrance_file(environment), json.dumps(plain(entrance)).encode())
 
     def secret(self) -> str:
         """Return the secret of our probes, made when first asked for."""
@@ -83,6 +87,13 @@ class Files:
         except HostError as error:
             raise TrafficError(str(error)) from error
 
+    def restore(self, file: Path, content: bytes | None) -> None:
+        """Put back what `read` returned, be it nothing; raise TrafficError."""
+        if content is None:
+            self.remove(file)
+        else:
+            self.write(file, content)
+
     def rename(self, old: Path, new: Path) -> None:
         """Rename a file over another; raise TrafficError."""
         try:
@@ -96,6 +107,3 @@ class Files:
             self._host.remove(file)
         except HostError as error:
             raise TrafficError(str(error)) from error
-
-    def _entrance(self, environment: str) -> Path:
-        return self.directory / f"entrance-{environment}.json"
