@@ -1,7 +1,7 @@
 """Who stays when the command has ended? The resident process of one state directory.
 
-It runs the engine's loops, keeps the instances and Envoy alive, and answers commands. It alone holds the state directory:
-nobody else writes the proxy's files. It and its twin start each other again (see `twin`).
+It runs the engine's loops, keeps the instances and Envoy alive, and answers commands. It alone holds the state
+directory: nobody else writes the proxy's files. It and its twin start each other again (see `twin`).
 """
 
 from __future__ import annotations

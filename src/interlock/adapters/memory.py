@@ -17,9 +17,10 @@ from interlock.core.health import Answer, SmokeTest
 from interlock.core.release import Entrance, Instance, Revision
 from interlock.core.route import Route
 from interlock.core.sample import Counters, Reading
-from interlock.core.weight import NONE
+from interlock.core.weight import NONE, Weight
 from interlock.ports.metrics import MetricsError
 from interlock.ports.traffic import TrafficError, Verified
+from interlock.ports.workload import WorkloadError
 
 T = TypeVar("T")
 
@@ -69,9 +70,11 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(slots=True)
 class Behaviour:
-    """How a revision behaves: what share of its requests fails, how slow its median answer is, whether its instances live.
+    """How a revision behaves: what share of its requests fails, how slow its median is, whether its instances live.
 
     `starts_in` is how long an instance takes to get ready; `dies_after` ends each one so long after it started.
+    `answers_within` is how long its longest request takes: so long a draining instance is busy. `launches` is False for
+    a revision whose program is missing.
     """
 
     error_rate: float = 0.0
@@ -81,6 +84,8 @@ class Behaviour:
     dies_after: timedelta | None = None
     hangs: bool = False
     smoke: Answer = Answer(True)
+    answers_within: timedelta = timedelta(0)
+    launches: bool = True
 
 
 @dataclass(slots=True)
@@ -90,12 +95,17 @@ class _Copy:
     since: float
     restarts: int = 0
     draining: bool = False
+    drained_at: float = 0.0
     admitted: bool = False
 
 
 @dataclass(slots=True)
 class World:
-    """Every port at once. `calls` is the record of what was asked of it, `before_call` may raise to play a crash."""
+    """Every port at once. `calls` is the record of what was asked of it, `before_call` may raise to play a crash.
+
+    `blind`: nobody counts requests; `blind_to`: those revisions are not counted. `stuck`: the proxy answers nothing,
+    and raises; `hanging`: it does not even raise. `unverified`: it says yes and does something else.
+    """
 
     requests_per_second: float = 100.0
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
@@ -104,12 +114,18 @@ class World:
     calls: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     blind: bool = False
+    blind_to: set[str] = field(default_factory=set)
     wall_offset: timedelta = timedelta(0)
     stuck: bool = False
+    hanging: bool = False
+    unverified: bool = False
     before_call: Callable[[str], None] = field(default=lambda call: None)
     boot: str = "boot-1"
     _revisions: dict[str, Revision] = field(default_factory=dict)
     _copies: dict[str, list[_Copy]] = field(default_factory=dict)
+    _admitted: set[str] = field(default_factory=set)
+    _tested: set[str] = field(default_factory=set)
+    _cut: list[tuple[str, datetime, str]] = field(default_factory=list)
     _counters: dict[str, Counters] = field(default_factory=dict)
     _counted_at: dict[str, float] = field(default_factory=dict)
     _ports: int = 20000
@@ -133,6 +149,8 @@ class World:
     async def ensure(self, revision: Revision, instances: int) -> None:
         """Launch what is missing."""
         self._call(f"ensure {revision.name} {instances}")
+        if not self._behaviour(revision.name).launches:
+            raise WorkloadError(f"{revision.name}: no such program: {revision.release.configuration.command[0]}")
         self._revisions[revision.name] = revision
         copies = self._copies.setdefault(revision.name, [])
         while len(copies) < instances:
@@ -158,10 +176,15 @@ class World:
         )
 
     async def stop(self, revision: str, slots: tuple[int, ...]) -> tuple[int, ...]:
-        """Stop at once."""
+        """Stop at once; only what the proxy no longer knows may be stopped, and requests under way are cut."""
         self._call(f"stop {revision} {len(slots)}")
-        share = self._share(revision)
+        for copy in self._copies.get(revision, []):
+            if copy.slot in slots:
+                self._cut += [(revision, self.now(), f"GET /{revision}/slow")] * self._under_way(revision, copy)
+                if copy.admitted:
+                    self.violations.append(f"{copy.address} of {revision} stopped while the proxy sends it requests")
         self._copies[revision] = [copy for copy in self._copies.get(revision, []) if copy.slot not in slots]
+        share = self._share(revision)
         if share != NONE and not self._copies[revision]:
             self.violations.append(f"{revision} stopped with {share}")
         return ()
@@ -174,19 +197,24 @@ class World:
 
     async def open(self, environment: str, entrance: Entrance) -> None:
         """Have a listener."""
-        self._call(f"open {environment}")
+        await self._ask(f"open {environment}")
         self.routes.setdefault(environment, Route(environment, None))
 
     async def admit(self, revision: Revision, addresses: tuple[str, ...]) -> None:
-        """Make these the endpoints."""
-        self._call(f"admit {revision.name} {len(addresses)}")
+        """Make these the endpoints; that must not take from a revision what its weight needs."""
+        await self._ask(f"admit {revision.name} {len(addresses)}")
+        self._admitted.add(revision.name)
+        self._revisions[revision.name] = revision
+        before = self._ready(revision.name)
         for copy in self._copies.get(revision.name, []):
-            copy.admitted = copy.address in addresses
-            copy.draining = copy.draining and not copy.admitted
+            copy.admitted = copy.address in addresses or (copy.admitted and copy.draining)
+            copy.draining = copy.draining and copy.address not in addresses
+        if self._ready(revision.name) < before:
+            self._check(revision.name)
 
     async def healthy(self, revision: str) -> frozenset[str]:
         """Return the admitted addresses whose instances are ready."""
-        self._fail_when_stuck()
+        await self._answer()
         return frozenset(
             copy.address
             for copy in self._copies.get(revision, [])
@@ -195,19 +223,19 @@ class World:
 
     async def steer(self, route: Route) -> None:
         """Put the route in force, and note when that breaks an interlock."""
-        self._call(f"steer {route.environment} {route.weight}")
-        self._fail_when_stuck()
+        await self._ask(f"steer {route.environment} {route.weight}")
+        self._known(route)
         self._put(route)
 
     async def prepare(self, route: Route) -> None:
         """Remember the way back."""
         self._call(f"prepare {route.environment}")
+        self._known(route)
         self.prepared[route.environment] = route
 
     async def fall_back(self, environment: str) -> Route:
         """Put the prepared route in force."""
-        self._call(f"fall back {environment}")
-        self._fail_when_stuck()
+        await self._ask(f"fall back {environment}")
         if environment not in self.prepared:
             raise TrafficError(f"{environment}: no way back was prepared")
         self._put(self.prepared[environment])
@@ -215,48 +243,60 @@ class World:
 
     async def route(self, environment: str) -> Route | None:
         """Return the route in force."""
+        await self._answer()
         return self.routes.get(environment)
 
     async def verify(self, route: Route) -> Verified:
         """Compare."""
+        await self._answer()
+        if self.unverified:
+            return Verified(False, f"asked for {route.weight}, the probes say otherwise", 100, 0)
         ok = self.routes.get(route.environment) == route
         return Verified(ok, "" if ok else f"{self.routes.get(route.environment)} is in force")
 
     async def drain(self, revision: str, addresses: tuple[str, ...]) -> None:
         """Mark as draining."""
-        self._call(f"drain {revision} {len(addresses)}")
+        await self._ask(f"drain {revision} {len(addresses)}")
         for copy in self._copies.get(revision, []):
-            copy.draining = copy.draining or copy.address in addresses
+            if copy.address in addresses and not copy.draining:
+                copy.draining, copy.drained_at = True, self.monotonic()
         self._check(revision)
 
     async def in_flight(self, revision: str) -> Mapping[str, int]:
-        """Return zero everywhere."""
-        return {copy.address: 0 for copy in self._copies.get(revision, [])}
+        """Return one long request at each instance that has begun to drain less than `answers_within` ago."""
+        await self._answer()
+        return {copy.address: self._under_way(revision, copy) for copy in self._copies.get(revision, [])}
 
     async def dismiss(self, revision: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
         """Remove endpoints; only drained ones may go."""
-        self._call(f"dismiss {revision} {len(addresses)}")
+        await self._ask(f"dismiss {revision} {len(addresses)}")
+        under_way: list[str] = []
         for copy in self._copies.get(revision, []):
             if copy.address in addresses:
                 if copy.admitted and not copy.draining:
                     self.violations.append(f"{copy.address} of {revision} dismissed without a drain")
+                under_way += [f"a request at {copy.address}"] * self._under_way(revision, copy)
                 copy.admitted = False
-        return ()
+        return tuple(under_way)
 
     async def cut_since(self, revision: str, mark: datetime) -> tuple[str, ...]:
-        """Nothing is ever cut here."""
-        return ()
+        """Return the requests that were under way at instances when they were stopped."""
+        await self._answer()
+        return tuple(request for name, at, request in self._cut if name == revision and at >= mark)
 
     async def forget(self, revision: str) -> None:
-        """Remove the revision; a route must not name it."""
-        self._call(f"forget {revision}")
+        """Remove the revision; a route must not name it. A way back that names it goes along."""
+        await self._ask(f"forget {revision}")
         for route in self.routes.values():
             if revision in route.revisions:
                 self.violations.append(f"{revision} forgotten while {route} names it")
-        self._copies.pop(revision, None)
+        self.prepared = {name: route for name, route in self.prepared.items() if revision not in route.revisions}
+        self._admitted.discard(revision)
 
     def preview(self, revision: str) -> str:
         """Return a URL that nobody asks."""
+        if revision not in self._admitted:
+            raise TrafficError(f"{revision} has no preview: it was never admitted to the proxy, or is forgotten")
         return f"memory://{revision}"
 
     async def close(self, within: timedelta) -> None:
@@ -269,16 +309,17 @@ class World:
         """Return counters that have grown by the traffic since they were last read."""
         if self.blind:
             raise MetricsError("the proxy does not answer")
-        counted = {name: {"memory": self._count(name)} for name in revisions if name in self._copies}
-        return Reading(self.monotonic(), self.boot, counted)
+        seen = [name for name in revisions if name in self._copies and name not in self.blind_to]
+        return Reading(self.monotonic(), self.boot, {name: {"memory": self._count(name)} for name in seen})
 
     async def smoke(self, test: SmokeTest, revision: Revision, preview: str) -> Answer:
         """Answer as the behaviour says."""
-        return self._behaviour(revision.name).smoke
+        return self._test(revision.name, self._behaviour(revision.name).smoke)
 
     async def identify(self, revision: Revision, preview: str) -> Answer:
-        """Answer as the right release."""
-        return Answer(True)
+        """Answer as the right release, if anything can answer."""
+        ready = self._ready(revision.name) > 0
+        return self._test(revision.name, Answer(ready, "" if ready else "connection refused"))
 
     # --- its own books
 
@@ -287,16 +328,40 @@ class World:
         route = self.routes.get(environment)
         return 0 if route is None else route.weight.points
 
+    def running(self, environment: str) -> dict[str, int]:
+        """Return how many instances of each revision run there: what is left at the end must be one revision's."""
+        return {
+            name: len(copies)
+            for name, copies in self._copies.items()
+            if copies and self._revisions[name].environment == environment
+        }
+
+    def strike(self, revision: str, slot: int, lasts: timedelta = timedelta(0)) -> None:
+        """End one instance; its successor gets ready `starts_in` after `lasts`."""
+        for copy in self._copies.get(revision, []):
+            if copy.slot == slot:
+                copy.since, copy.restarts = self.monotonic() + lasts.total_seconds(), copy.restarts + 1
+
     def _call(self, call: str) -> None:
         self.calls.append(call)
         self.before_call(call)
 
-    def _fail_when_stuck(self) -> None:
+    async def _ask(self, call: str) -> None:
+        self._call(call)
+        await self._answer()
+
+    async def _answer(self) -> None:
+        if self.hanging:
+            await asyncio.sleep(timedelta(days=30).total_seconds())
         if self.stuck:
             raise TrafficError("the proxy does not answer")
 
     def _behaviour(self, revision: str) -> Behaviour:
         return self.behaviours.setdefault(revision, Behaviour())
+
+    def _test(self, revision: str, answer: Answer) -> Answer:
+        (self._tested.add if answer.ok else self._tested.discard)(revision)
+        return answer
 
     def _observe(self, revision: str, copy: _Copy) -> Instance:
         behaviour, now = self._behaviour(revision), self.monotonic()
@@ -305,6 +370,10 @@ class World:
         ready = not behaviour.never_ready and now - copy.since >= behaviour.starts_in.total_seconds()
         return Instance(revision, copy.slot, copy.address, True, ready, copy.restarts, "" if ready else "not ready yet")
 
+    def _under_way(self, revision: str, copy: _Copy) -> int:
+        busy = self._behaviour(revision).answers_within.total_seconds()
+        return int(copy.draining and self.monotonic() - copy.drained_at < busy)
+
     def _ready(self, revision: str) -> int:
         return sum(
             1
@@ -312,24 +381,34 @@ class World:
             if copy.admitted and not copy.draining and self._observe(revision, copy).ready
         )
 
-    def _share(self, revision: str) -> Any:
+    def _share(self, revision: str) -> Weight:
         route = self.routes.get(self._revisions[revision].environment) if revision in self._revisions else None
         return NONE if route is None else route.share(revision)
+
+    def _known(self, route: Route) -> None:
+        for name in route.revisions:
+            if name not in self._admitted:
+                raise TrafficError(f"the route of {route.environment} names {name}, which was never admitted")
 
     def _put(self, route: Route) -> None:
         for name in self._copies:
             self._count(name)
         before = self.routes.get(route.environment)
+        hopeless = before is not None and not any(self._ready(n) for n in before.revisions if route.share(n) == NONE)
         self.routes[route.environment] = route
         for name in route.revisions:
             if before is None or route.share(name) > before.share(name):
-                self._check(name)
+                self._check(name, at_least_one=hopeless)
+                if name not in self._tested:
+                    self.violations.append(f"{route.share(name)} on {name}, which was never tested")
 
-    def _check(self, revision: str) -> None:
+    def _check(self, revision: str, *, at_least_one: bool = False) -> None:
+        """Note a revision that carries more than it can; one will do when the side it takes over from has none."""
         share = self._share(revision)
         if share == NONE or revision not in self._revisions:
             return
-        needed = max(1, share.needs(self._revisions[revision].release.configuration.instances))
+        full = self._revisions[revision].release.configuration.instances
+        needed = 1 if at_least_one else max(1, share.needs(full))
         if self._ready(revision) < needed:
             self.violations.append(f"{share} on {revision} with {self._ready(revision)} ready of {needed} needed")
 

@@ -43,7 +43,7 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     host, clock = LocalHost(), SystemClock()
     processes = Processes(host, state.instances, clock, state.label, state.artefacts, state.secrets, check)
     envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries)
-    metrics = EnvoyMetrics(state.runtime / "admin.sock", clock)
+    metrics = EnvoyMetrics(envoy.socket, clock)
     prober = NetworkProber(state.artefacts)
     store = SQLite(state.database)
     return Parts(Ports(processes, envoy, metrics, prober, store, clock), processes, envoy)

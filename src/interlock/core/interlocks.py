@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from interlock.core.plan import Stage
 from interlock.core.route import Route
 from interlock.core.weight import NONE, WHOLE, Weight
 
@@ -46,24 +47,23 @@ def steer(world: World, route: Route) -> str | None:
     return None
 
 
-def retreat(world: World, route: Route) -> Route | None:
-    """Return the route nearest to `route`, which gives the canary nothing, that the stable side can carry now.
+def retreat(world: World, stage: Stage) -> Route | None:
+    """Return the route nearest to the stage's way back that the old revision can carry now.
 
-    None when the stable side can carry no more than it does already. A canary of which nothing is ready answers only
-    errors: then interlock 1 outranks 2, and everything goes to whatever is ready of the stable side.
+    None when it can carry no more than it does already. A new revision of which nothing is ready answers only errors:
+    then interlock 1 outranks 2, and everything goes to whatever is ready of the old one.
     """
-    stable, now = route.stable, world.route
-    if stable is None or steer(world, route) is None:
-        return route
-    if route.canary is None or world.ready(stable) == 0:
+    home, new = stage.retreat, stage.revision.name
+    if home.stable is None or steer(world, home) is None:
+        return home
+    ready = world.ready(home.stable)
+    if ready == 0:
         return None
-    if world.ready(route.canary) == 0:
-        return route
-    carried = min(WHOLE, WHOLE * world.ready(stable) // max(1, world.strength[stable].full))
+    if world.ready(new) == 0:
+        return home
+    carried = min(WHOLE, WHOLE * ready // max(1, world.strength[home.stable].full))
     weight = Weight(WHOLE - carried)
-    if now is not None and weight >= now.share(route.canary):
-        return None
-    return Route(route.environment, stable, route.canary, weight, route.offset)
+    return None if world.route is not None and weight >= world.route.share(new) else stage.route(weight)
 
 
 def leave(world: World, revision: str, staying: int) -> str | None:

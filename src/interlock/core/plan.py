@@ -11,7 +11,7 @@ from interlock.core.record import plain
 from interlock.core.release import Entrance, Revision, fingerprint
 from interlock.core.route import Route
 from interlock.core.steps import Drain, Gate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch
-from interlock.core.weight import NONE, Weight
+from interlock.core.weight import Weight
 
 
 class StrategyName(StrEnum):
@@ -54,8 +54,8 @@ class Stage:
 
     @property
     def retreat(self) -> Route:
-        """The route of the rollback: everything on the revision last proven healthy."""
-        return self.route(NONE)
+        """The route of the rollback: everything on the revision last proven healthy, nothing else named."""
+        return self.settled(self.replaces.name if self.replaces else None)
 
     def known(self, name: str) -> Revision:
         """Return the revision of this stage with this name; raise KeyError when it is neither of the two."""

@@ -77,7 +77,7 @@ def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]
     """
     if old is None:
         return first(new, pace)
-    size = _size(new)
+    size, left = _size(new), _size(old)
     steps: list[Step] = [_start(new, 1), _smoke(new), *_approval(pace)]
     for number in range(1, size + 1):
         if number > 1:
@@ -88,7 +88,9 @@ def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]
             break
         steps.append(_bake(pace, first=number == 1))
         keep = weight.rest.needs(_size(old))
-        steps += [Drain(old.name, keep, _drain(old)), Retire(old.name, keep)]
+        if keep < left:
+            steps += [Drain(old.name, keep, _drain(old)), Retire(old.name, keep)]
+            left = keep
     return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old))
 
 
@@ -106,10 +108,10 @@ def rollback(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...
     """
     leave: tuple[Step, ...] = (Drain(new.name, 0, _drain(new)), Retire(new.name, 0))
     if old is None:
-        return (SetWeight(NONE, _BACK_WITHIN), Settle(None), *leave)
+        return (SetWeight(NONE, _BACK_WITHIN), *leave)
     whole = Start(old.name, _size(old), old.release.configuration.start_within)
     recovered = Watch(pace.recovered_for, Until.RECOVERED, patience=pace.recovered_for * 4)
-    return (whole, SetWeight(NONE, _BACK_WITHIN), Settle(old.name), *leave, recovered)
+    return (whole, SetWeight(NONE, _BACK_WITHIN), *leave, recovered)
 
 
 _BACK_WITHIN = timedelta(minutes=10)

@@ -250,7 +250,7 @@ class Performer:
     async def _retreat_as_far_as_possible(self) -> Route | None:
         stage = self.rollout().stage
         world = await look(self.ports, stage)
-        target = interlocks.retreat(world, stage.retreat)
+        target = interlocks.retreat(world, stage)
         if target is None:
             self._trouble = f"{stage.replaces.name if stage.replaces else 'nothing'} has too few ready instances"
         elif target != stage.retreat or stage.replaces is None:
@@ -260,9 +260,14 @@ class Performer:
         return target
 
     async def _fall_back(self) -> None:
+        """Rename the way back into force; when none was written, or another one, write it now."""
         stage = self.rollout().stage
-        if await self.ports.traffic.fall_back(stage.environment) != stage.retreat:
-            await self.ports.traffic.steer(stage.retreat)
+        try:
+            if await self.ports.traffic.fall_back(stage.environment) == stage.retreat:
+                return
+        except TrafficError as error:
+            self._trouble = str(error)
+        await self.ports.traffic.steer(stage.retreat)
 
     async def _settle(self, step: Settle) -> Outcome:
         route = self.rollout().stage.settled(step.revision)
@@ -309,8 +314,10 @@ class Performer:
             refusal = interlocks.forget(world, step.revision)
             if refusal is not None:
                 return self._failed(f"{step}: {refusal}")
-        cut = await self.ports.traffic.dismiss(step.revision, addresses)
+        mark = self.ports.clock.now()
+        under_way = await self.ports.traffic.dismiss(step.revision, addresses)
         killed = await self.ports.workload.stop(step.revision, tuple(one.slot for one in leaving))
+        cut = await self.ports.traffic.cut_since(step.revision, mark) if under_way else ()
         if not step.keep:
             await self.ports.traffic.forget(step.revision)
         note = f"{step}: {len(leaving)} stopped" + (f", {len(killed)} killed after their grace" if killed else "")
@@ -379,6 +386,8 @@ class Performer:
     def _verdict_in_words(self, step: Watch, requests: float) -> str:
         if not self.sentinel.judged:
             return "healthy all the time"
+        if requests == 0:
+            return "healthy by its probes; no requests came, so traffic has proven nothing"
         verdict = "proven" if self.sentinel.judgement.verdict is Verdict.PASS else "nothing bad found"
         return f"{verdict} on {requests:.0f} requests"
 
@@ -405,8 +414,8 @@ class Performer:
 
     def _not_recovered(self) -> str | None:
         sentinel = self.sentinel
-        if sentinel.trouble:
-            return sentinel.trouble
+        if sentinel.trouble or (sentinel.judged and sentinel.unseen):
+            return sentinel.trouble or sentinel.unseen
         recent = [point for point in sentinel.points if point.at > self.rollout().step_since]
         requests = sum(point.stable[0] for point in recent[-6:])
         failed = sum(point.stable[0] * (point.stable[1] or 0.0) for point in recent[-6:])

@@ -61,6 +61,7 @@ class Sentinel:
         self.points: deque[Point] = deque(maxlen=240)
         self.world: World | None = None
         self.trouble = ""
+        self.unseen = ""
         self.seen = timedelta(0)
         self.observed = timedelta(0)
         self.healthy_for = timedelta(0)
@@ -170,11 +171,11 @@ class Sentinel:
         try:
             reading = await self._ports.metrics.read(names)
         except MetricsError as error:
-            self.trouble = str(error)
+            self.unseen = str(error)
             self._judge_blindness(rollout, tell)
             return
         sample = difference(self._reading, reading, stage.revision.name, stable)
-        self._reading, self._sampled = reading, self._ports.clock.monotonic()
+        self._reading, self._sampled, self.unseen = reading, self._ports.clock.monotonic(), ""
         if sample is not None:
             self._accept(rollout, sample, tell)
         self._judge_blindness(rollout, tell)
@@ -203,7 +204,7 @@ class Sentinel:
         seconds = self._ports.clock.monotonic() - max(self._sampled, self._begun)
         if seconds > self.criteria.blind_at_most.total_seconds():
             reason = f"blind for {seconds:.0f} s with {rollout.weight} of the traffic on {rollout.stage.revision.name}"
-            tell(Unsafe(self._ports.clock.now(), f"{reason}: {self.trouble}", quarantine=False))
+            tell(Unsafe(self._ports.clock.now(), f"{reason}: {self.unseen}", quarantine=False))
 
     async def _checkpoint(self, rollout: Rollout) -> None:
         now = self._ports.clock.monotonic()
@@ -213,7 +214,7 @@ class Sentinel:
         try:
             await self._ports.store.checkpoint(rollout.id, self._epoch, self.checkpoint())
         except StoreError as error:
-            self.trouble = str(error)
+            self.unseen = str(error)
 
     def _tell_news(self) -> None:
         self.news.set()
@@ -242,5 +243,5 @@ def live(sentinel: Sentinel) -> Mapping[str, Any]:
         "points": [plain(point) for point in sentinel.points],
         "strength": {} if sentinel.world is None else plain(sentinel.world.strength),
         "tally": plain(sentinel.tally),
-        "trouble": sentinel.trouble,
+        "trouble": sentinel.trouble or sentinel.unseen,
     }
