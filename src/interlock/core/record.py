@@ -18,6 +18,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class _Misfit(ValueError):
+    """A record that does not fit, with the field's name in the message already."""
+
+
 def plain(value: object) -> Any:
     """Turn a value into what JSON can hold: durations in seconds, moments in ISO 8601, a union by its kind."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -37,14 +41,25 @@ def plain(value: object) -> Any:
 
 def restore(kind: type[T], record: Any) -> T:
     """Build a value of `kind` from its record; raise ValueError with the field's name when it does not fit."""
-    restored: T = _restore(kind, record, kind.__name__)
+    restored: T = _restore(kind, record, getattr(kind, "__name__", str(kind)))
     return restored
 
 
 def _restore(kind: Any, record: Any, where: str) -> Any:
+    try:
+        return _restore_kind(kind, record, where)
+    except _Misfit:
+        raise
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise _Misfit(f"{where}: {record!r} does not fit: {error}") from error
+
+
+def _restore_kind(kind: Any, record: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         return _restore_union(arguments, record, where)
+    if origin is tuple and not isinstance(record, (list, tuple)):
+        raise _Misfit(f"{where}: expected a list, found {record!r}")
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_restore(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(record))
     if origin is tuple:
@@ -63,9 +78,9 @@ def _restore(kind: Any, record: Any, where: str) -> Any:
         return kind(record)
     if kind is float and isinstance(record, int) and not isinstance(record, bool):
         return float(record)
-    if kind is Any or kind is object or isinstance(record, kind):
+    if kind is Any or kind is object or (isinstance(record, kind) and not (kind is int and isinstance(record, bool))):
         return record
-    raise ValueError(f"{where}: expected {kind.__name__}, found {record!r}")
+    raise _Misfit(f"{where}: expected {kind.__name__}, found {record!r}")
 
 
 def _restore_union(members: tuple[Any, ...], record: Any, where: str) -> Any:
@@ -78,26 +93,26 @@ def _restore_union(members: tuple[Any, ...], record: Any, where: str) -> Any:
         for member in concrete:
             if getattr(member, "__name__", "") == record["kind"]:
                 return _restore(member, record, where)
-        raise ValueError(f"{where}: unknown kind {record['kind']!r}")
+        raise _Misfit(f"{where}: unknown kind {record['kind']!r}")
     for member in concrete:
         if isinstance(member, type) and isinstance(record, member):
             return record
-    raise ValueError(f"{where}: {record!r} is none of {', '.join(m.__name__ for m in concrete)}")
+    raise _Misfit(f"{where}: {record!r} is none of {', '.join(m.__name__ for m in concrete)}")
 
 
 def _restore_fields(kind: type, record: Any, where: str) -> Any:
     if not isinstance(record, Mapping):
-        raise ValueError(f"{where}: expected the fields of {kind.__name__}, found {record!r}")
+        raise _Misfit(f"{where}: expected the fields of {kind.__name__}, found {record!r}")
     hints = _hints(kind)
     known = {f.name: f for f in fields(kind)}
     unknown = record.keys() - known.keys() - {"kind"}
     if unknown:
-        raise ValueError(
+        raise _Misfit(
             f"{where}: {kind.__name__} has no field {sorted(unknown)[0]!r}; was it written by a newer version?"
         )
     missing = [n for n, f in known.items() if n not in record and f.default is MISSING and f.default_factory is MISSING]
     if missing:
-        raise ValueError(f"{where}: {kind.__name__} lacks {missing[0]!r}")
+        raise _Misfit(f"{where}: {kind.__name__} lacks {missing[0]!r}")
     return kind(**{name: _restore(hints[name], record[name], f"{where}.{name}") for name in known if name in record})
 
 

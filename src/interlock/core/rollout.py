@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from interlock.core.plan import Stage
 from interlock.core.release import Revision
-from interlock.core.steps import SetWeight, Step, Until, Watch
+from interlock.core.steps import Drain, Retire, SetWeight, Step, Until, Watch
 from interlock.core.weight import NONE, Weight
 
 
@@ -171,9 +171,15 @@ class Rollout:
 
     @property
     def way_back(self) -> tuple[Step, ...]:
-        """The rollback's steps; without the watch for recovery where no user ever reached the new revision."""
-        steps = self.stage.rollback
-        return steps if self.exposed else tuple(step for step in steps if not isinstance(step, Watch))
+        """The rollback's steps; only what ends the new revision where no user ever reached it.
+
+        Nothing was taken from the revision before then, and no route names the new one: a gate that was closed, or a
+        port that was taken, must leave everything as it found it.
+        """
+        steps, new = self.stage.rollback, self.stage.revision.name
+        if self.exposed:
+            return steps
+        return tuple(step for step in steps if isinstance(step, (Drain, Retire)) and step.revision == new)
 
     @property
     def next_step(self) -> Step | None:

@@ -31,6 +31,10 @@ class Route:
             raise ValueError(f"{self.environment}: a weight of {self.weight} needs a canary to carry it")
         if self.canary is not None and self.canary == self.stable:
             raise ValueError(f"{self.environment}: {self.canary} cannot be stable and canary at once")
+        if not 0 <= self.offset < WHOLE:
+            raise ValueError(
+                f"{self.environment}: the offset is one of the buckets 0 to {WHOLE - 1}, not {self.offset}"
+            )
 
     @property
     def revisions(self) -> tuple[str, ...]:
