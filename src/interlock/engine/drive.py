@@ -8,7 +8,6 @@ written before its effect begins; when it cannot be written, only what lowers ri
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,12 +27,13 @@ from interlock.core.rollout import (
     Unsafe,
     advance,
 )
-from interlock.core.steps import Until, Watch
+from interlock.core.steps import SetWeight, Until, Watch
+from interlock.core.weight import NONE, Weight
 from interlock.engine.journal import entries
 from interlock.engine.perform import Outcome, Performer
 from interlock.engine.ports import Ports
 from interlock.engine.sentinel import Sentinel
-from interlock.ports.store import Entry, Proof, Quarantined, StoreError
+from interlock.ports.store import Busy, Entry, Proof, Quarantined, StoreError
 
 PAUSED_AT_MOST = timedelta(hours=24)
 TRY_AGAIN_AFTER = timedelta(milliseconds=500)
@@ -61,22 +61,26 @@ class Drive:
         self._step: asyncio.Task[None] | None = None
         self._turn = 0
         self._unwritten: tuple[Entry, ...] = ()
+        self._behind = False
+        self._quarantine_kept = rollout.quarantine
+        self._lost: BaseException | None = None
 
     async def run(self) -> Rollout:
         """Drive to the end; return the rollout when it is over. Raises Fenced when another owner has taken it."""
-        await self.sentinel.recover()
-        if not self.rollout.going_back:
-            await self.sentinel.look_once(self._find)
-        safety = asyncio.create_task(self.sentinel.run(self._find))
-        safety.add_done_callback(self._safety_ended)
+        safety: asyncio.Task[None] | None = None
         try:
-            while not self.rollout.over:
+            await self._look_first()
+            safety = asyncio.create_task(self.sentinel.run(self._find))
+            safety.add_done_callback(self._safety_ended)
+            while not self.rollout.over or not self._inbox.empty():
                 self._begin_step()
-                await self._take(await self._inbox.get())
+                await self._take_or_refuse(await self._inbox.get())
             await self._write_until_kept()
         finally:
-            safety.cancel()
+            if safety is not None:
+                safety.cancel()
             await self._end_step()
+            self._refuse_the_rest()
         return self.rollout
 
     async def order(self, order: Order) -> Rollout:
@@ -85,10 +89,27 @@ class Drive:
         self._inbox.put_nowait(Message(order, answer=answer))
         return await answer
 
-    @property
-    def over(self) -> bool:
-        """Whether there is no one left to give an order to."""
-        return self.rollout.over
+    async def _look_first(self) -> None:
+        """See how things stand before anything is done, and take up what the last owner had seen."""
+        seen = await self.sentinel.recover()
+        more = seen - self.rollout.observed
+        if more > timedelta(0) and self.rollout.phase is not Phase.PAUSED:
+            self.rollout = advance(self.rollout, Observed(self._ports.clock.now(), self.rollout.index, more))
+        if self.rollout.going_back:
+            return
+        await self.sentinel.look_once(self._find)
+        if (reason := self._elsewhere()) is not None:
+            self._find(Unsafe(self._ports.clock.now(), reason, quarantine=False))
+
+    def _elsewhere(self) -> str | None:
+        """Say how the traffic differs from what the record wants: its last owner may have gone back unrecorded."""
+        world, rollout = self.sentinel.world, self.rollout
+        if world is None or world.route is None:
+            return None
+        has = world.route.share(rollout.stage.revision.name)
+        if has == rollout.weight or (isinstance(rollout.next_step, SetWeight) and has == _weight_before(rollout)):
+            return None
+        return f"the record says {rollout.weight} of the traffic, the data plane has {has}: going back is safe"
 
     def _find(self, finding: Unsafe) -> None:
         self._inbox.put_nowait(Message(finding))
@@ -98,12 +119,20 @@ class Drive:
 
     def _safety_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            reason = f"safety could no longer be evaluated: {task.exception()!r}"
-            self._find(Unsafe(self._ports.clock.now(), reason, quarantine=False))
+            self._lost = task.exception()
+            self._find(Unsafe(self._ports.clock.now(), f"safety ended: {self._lost!r}", quarantine=False))
 
     def _begin_step(self) -> None:
-        if self._step is None:
-            self._step = asyncio.create_task(self._run_step(self._turn))
+        if self._step is None and not self.rollout.over:
+            turn = self._turn
+            self._step = asyncio.create_task(self._run_step(turn))
+            self._step.add_done_callback(lambda task: self._step_ended(task, turn))
+
+    def _step_ended(self, task: asyncio.Task[None], turn: int) -> None:
+        """A step that somebody else cancelled, in the depth of an adapter, is an outcome too."""
+        if task.cancelled() and turn == self._turn:
+            failed = Failed(self._ports.clock.now(), self.rollout.index, f"{self.rollout.next_step} was cancelled")
+            self._inbox.put_nowait(Message(failed, turn=turn))
 
     async def _run_step(self, turn: int) -> None:
         if self.rollout.phase is Phase.PAUSED:
@@ -115,9 +144,7 @@ class Drive:
         assert step is not None
         try:
             outcome = await self._performer.perform(step)
-        except (
-            Exception
-        ) as error:  # a step that breaks must be an outcome: a rollout without one would stand still for ever
+        except Exception as error:  # a step that breaks must be an outcome: without one the rollout would stand still
             outcome = Outcome(Failed(self._ports.clock.now(), self.rollout.index, f"{step}: {error!r}"))
         self._inbox.put_nowait(Message(outcome.event, outcome.data, turn=turn))
 
@@ -126,8 +153,17 @@ class Drive:
         self._turn += 1
         if step is not None:
             step.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await step
+            await asyncio.wait({step})  # not `await step`: that would swallow a cancellation of our own
+
+    async def _take_or_refuse(self, message: Message) -> None:
+        """Apply one message; whoever waits for its answer gets one, also when this drive ends by it."""
+        try:
+            if self._lost is not None:
+                raise self._lost
+            await self._take(message)
+        except BaseException:
+            _answer(message, Refused(f"{self.rollout.id} is in other hands, or was stopped: ask again"))
+            raise
 
     async def _take(self, message: Message) -> None:
         """Apply one message: decide, write, then let the next step begin."""
@@ -144,22 +180,24 @@ class Drive:
             await self._end_step()
         if await self._write(before, message, after):
             _answer(message, self.rollout)
-        elif moved:
-            self._step = None
 
     async def _write(self, before: Rollout, message: Message, after: Rollout) -> bool:
         """Record the change and stand where it leads; say whether it took effect."""
         written = entries(before, message.event, after, message.data)
-        if not written and after.phase is before.phase:
+        if not written and (after.phase, after.quarantine) == (before.phase, before.quarantine):
             self.rollout = after
             return True
         try:
             await self._save(after, written)
+        except Busy as busy:  # a failed rollout's second way back, while another rollout is under way
+            _answer(message, busy)
+            return False
         except StoreError as error:
             if not after.going_back:
                 self._put_off(message, error)
                 return False
             self._unwritten += written
+            self._behind, self.sentinel.unwritten = True, str(error)
         self.rollout = after
         return True
 
@@ -169,13 +207,18 @@ class Drive:
             self._epoch,
             self._unwritten + written,
             proof=_proof(after),
-            quarantined=_quarantined(after),
+            quarantined=None if self._quarantine_kept else _quarantined(after),
         )
-        self._unwritten = ()
+        self._unwritten, self._behind, self.sentinel.unwritten = (), False, ""
+        self._quarantine_kept = after.quarantine and after.going_back
 
     def _put_off(self, message: Message, error: StoreError) -> None:
-        """Try again soon: going on without a record is not allowed, and the sentinel keeps watch meanwhile."""
-        self.sentinel.trouble = str(error)
+        """Try again soon: going on without a record is not allowed, and the sentinel keeps watch meanwhile.
+
+        The outcome of a step stays what it is, and the step is not done again; an order is refused, and the step that
+        it would have ended begins anew.
+        """
+        self.sentinel.unwritten = str(error)
         if message.answer is not None:
             _answer(message, error)
             return
@@ -187,11 +230,27 @@ class Drive:
 
     async def _write_until_kept(self) -> None:
         """A rollback that ended while the store was full is still to be written: until then its environment is busy."""
-        while self._unwritten:
+        while self._behind:
             try:
                 await self._save(self.rollout, ())
             except StoreError:
                 await self._ports.clock.sleep(TRY_AGAIN_AFTER)
+
+    def _refuse_the_rest(self) -> None:
+        """Nobody takes messages any more: whoever still waits for an answer gets one."""
+        while not self._inbox.empty():
+            message = self._inbox.get_nowait()
+            try:
+                if advance(self.rollout, message.event) is self.rollout:  # heard before: twice is once
+                    _answer(message, self.rollout)
+                _answer(message, Refused(f"{self.rollout.id} has ended, or is in other hands: ask again"))
+            except Refused as refused:
+                _answer(message, refused)
+
+
+def _weight_before(rollout: Rollout) -> Weight:
+    weights = [step.weight for step in rollout.stage.steps[: rollout.index] if isinstance(step, SetWeight)]
+    return weights[-1] if weights else NONE
 
 
 def _stands_elsewhere(before: Rollout, after: Rollout) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -23,9 +24,14 @@ from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
 TEND_EVERY = timedelta(seconds=1)
+ADOPT_EVERY = timedelta(seconds=5)
 SAMPLE_EVERY = timedelta(seconds=10)
 REMEMBER_EVERY = timedelta(seconds=60)
+NOT_BEGUN = "not begun"
 GO_BACK_WITHIN = timedelta(minutes=15)
+
+
+log = logging.getLogger(__name__)
 
 
 class Stale(Exception):
@@ -41,14 +47,21 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._histories: dict[str, History] = {}
         self._readings: dict[str, Reading] = {}
+        self._owning, self._following = asyncio.Lock(), asyncio.Lock()
+        self._fenced: set[str] = set()
+        self._to_follow: dict[str, Rollout] = {}
+        self._stopped = False
 
     async def resume(self) -> None:
-        """Take over every rollout that is not over, and begin what a finished one left to begin."""
-        for rollout in await self._ports.store.active():
-            await self._own(rollout)
+        """Take over every rollout that is not over, and begin what a finished one left to begin.
+
+        What cannot be taken over now, as the store is full, is tried again by `tend`.
+        """
         for rollout in await self._ports.store.rollouts(20):
             if rollout.phase is Phase.SUCCEEDED:
-                await self._begin_next(rollout)
+                self._to_follow[rollout.id] = rollout
+        with contextlib.suppress(StoreError):
+            await self._adopt()
 
     async def start(self, plan: Plan, by: str, *, supersede: bool = False) -> str:
         """Start a plan; return its run's id. Raises Stale, or Busy when one is under way and is not superseded."""
@@ -66,8 +79,11 @@ class Engine:
         if not rollouts:
             raise Refused(f"there is no rollout {run}. Which there are: interlock history")
         newest = rollouts[-1]
+        if order.key in newest.heard:
+            return newest
         drive = self._drives.get(newest.id)
-        if drive is None and newest.phase is Phase.FAILED and order.kind is OrderKind.ABORT:
+        again = newest.phase is Phase.FAILED and order.kind is OrderKind.ABORT
+        if drive is None and (again or not newest.over):
             drive = await self._own(newest)
         if drive is None:
             from_table = newest.id, order.kind.value, newest.phase.value, newest.since
@@ -80,10 +96,13 @@ class Engine:
 
     async def tend(self) -> None:
         """Between rollouts: keep the endpoints where the instances are, and remember stable's last hour of traffic."""
-        sampled = kept = 0.0
+        sampled = kept = adopted = 0.0
         while True:
             now = self._ports.clock.monotonic()
             try:
+                if now - adopted >= ADOPT_EVERY.total_seconds():
+                    adopted = now
+                    await self._adopt()
                 await self._tend_endpoints()
                 if now - sampled >= SAMPLE_EVERY.total_seconds():
                     sampled = now
@@ -97,6 +116,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Stop driving; every rollout stays where it is, for the next owner."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -115,6 +135,12 @@ class Engine:
             order = Order(now, OrderKind.SUPERSEDE, by, f"supersede-{plan.hash}-{rollout.id}", f"plan {plan.hash}")
             await self.order(rollout.run, order)
             await self._until_over(rollout)
+            ended = await self._ports.store.rollout(rollout.id)
+            if ended is not None and ended.phase is Phase.FAILED:
+                raise Refused(
+                    f"{ended.id} could not be taken back, so nothing newer is begun: {ended.reason}. Try again to go "
+                    f"back with: interlock abort {ended.run}"
+                )
 
     async def _until_over(self, rollout: Rollout) -> None:
         deadline = Deadline.after(self._ports.clock, GO_BACK_WITHIN)
@@ -125,14 +151,19 @@ class Engine:
 
     async def _check_world(self, plan: Plan) -> None:
         for stage in plan.stages:
-            proofs = await self._ports.store.proofs(plan.service, stage.environment)
-            now = proofs[0].revision.name if proofs else None
-            planned = stage.replaces.name if stage.replaces else None
-            if now != planned:
-                raise Stale(
-                    f"the plan {plan.hash} was made to replace {planned or 'nothing'} in {stage.environment}, where "
-                    f"{now or 'nothing'} is stable now. Plan again with: interlock plan {plan.version}"
-                )
+            if (reason := await self._moved_on(plan, stage)) is not None:
+                raise Stale(reason)
+
+    async def _moved_on(self, plan: Plan, stage: Stage) -> str | None:
+        proofs = await self._ports.store.proofs(plan.service, stage.environment)
+        now = proofs[0].revision.name if proofs else None
+        planned = stage.replaces.name if stage.replaces else None
+        if now == planned:
+            return None
+        return (
+            f"the plan {plan.hash} was made to replace {planned or 'nothing'} in {stage.environment}, where "
+            f"{now or 'nothing'} is stable now. Plan again with: interlock plan {plan.version}"
+        )
 
     async def _begin(self, run: str, plan: Plan, stage: Stage, by: str) -> None:
         now = self._ports.clock.now()
@@ -142,42 +173,75 @@ class Engine:
         await self._own(rollout)
 
     async def _begin_next(self, rollout: Rollout) -> None:
-        """Begin the next environment of a run whose last one succeeded."""
+        """Begin the next environment of a run whose last one succeeded; once, and only what was planned for this world.
+
+        A refusal is noted and final: to begin by surprise, days later, would be worse than not to begin.
+        """
         plan = await self._ports.store.plan(rollout.plan)
         if plan is None:
             return
         begun = {other.stage.environment for other in await self._ports.store.run(rollout.run)}
         left = [stage for stage in plan.stages if stage.environment not in begun]
-        if left and rollout.stage.environment == plan.stages[len(plan.stages) - len(left) - 1].environment:
+        if not left or rollout.stage.environment != plan.stages[len(plan.stages) - len(left) - 1].environment:
+            return
+        if any(entry.kind == NOT_BEGUN for entry in await self._ports.store.entries(rollout.id)):
+            return
+        reason = await self._moved_on(plan, left[0])
+        if reason is None:
             try:
                 await self._begin(rollout.run, plan, left[0], rollout.by)
             except Busy as busy:
-                now = self._ports.clock.now()
-                await self._ports.store.note(rollout.id, (Entry(now, "not begun", str(busy), {}),))
+                reason = str(busy)
+        if reason is not None:
+            now = self._ports.clock.now()
+            await self._ports.store.note(rollout.id, (Entry(now, NOT_BEGUN, reason, {}),))
+
+    async def _adopt(self) -> None:
+        """Drive what is not over and has no drive, as the store was full or the drive broke; begin what follows."""
+        for rollout in await self._ports.store.active():
+            if rollout.id not in self._fenced and not self._stopped:
+                await self._own(rollout)
+        await self._follow()
+
+    async def _follow(self) -> None:
+        """Begin what is to follow a success; when the store is full that is tried again later."""
+        async with self._following:
+            for id, rollout in list(self._to_follow.items()):
+                await self._begin_next(rollout)
+                self._to_follow.pop(id, None)
 
     async def _own(self, rollout: Rollout) -> Drive:
-        epoch = await self._ports.store.claim(rollout.id, self._owner)
-        environment = rollout.stage.environment
-        drive = Drive(self._ports, rollout, epoch, await self._history(environment))
-        self._drives[rollout.id] = drive
+        """Drive a rollout, as its record has it now; it is driven once at a time."""
+        async with self._owning:
+            if rollout.id in self._drives:
+                return self._drives[rollout.id]
+            epoch = await self._ports.store.claim(rollout.id, self._owner)
+            recorded = await self._ports.store.rollout(rollout.id) or rollout
+            drive = Drive(self._ports, recorded, epoch, await self._history(rollout.stage.environment))
+            self._drives[rollout.id] = drive
         task = asyncio.create_task(self._drive(drive))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return drive
 
     async def _drive(self, drive: Drive) -> None:
-        id = drive.rollout.id
+        id, environment = drive.rollout.id, drive.rollout.stage.environment
         try:
             rollout = await drive.run()
         except Fenced:
+            self._fenced.add(id)
+            return
+        except Exception:
+            log.exception("%s: its drive broke; it is taken up again in a few seconds", id)
             return
         finally:
             self._drives.pop(id, None)
-            environment = drive.rollout.stage.environment
             self._histories[environment] = drive.sentinel.history
         if rollout.phase is Phase.SUCCEEDED:
-            self._histories[rollout.stage.environment] = History()
-            await self._begin_next(rollout)
+            self._histories[environment] = History()
+            self._to_follow[id] = rollout
+            with contextlib.suppress(StoreError):
+                await self._follow()
 
     async def _history(self, environment: str) -> History:
         if environment not in self._histories:

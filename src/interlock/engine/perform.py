@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from interlock.core import gates, interlocks
 from interlock.core.criteria import WithoutProof
@@ -39,7 +39,13 @@ from interlock.engine.sentinel import Sentinel
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
+T = TypeVar("T")
+
 SOON = timedelta(milliseconds=50)
+LATER = timedelta(milliseconds=500)
+CALL_WITHIN = timedelta(seconds=15)
+LEAVE_WITHIN = timedelta(seconds=60)
+BACK_WITHIN = timedelta(minutes=10)
 QUIET_POLLS = 5
 CRASHES_BEFORE_READY = 3
 
@@ -60,14 +66,65 @@ class Performer:
     sentinel: Sentinel
     rollout: Callable[[], Rollout]
     tell: Callable[[Held | Observed], None]
-    draining: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     async def perform(self, step: Step) -> Outcome:
-        """Carry out one step; return its outcome."""
+        """Carry out one step; return its outcome.
+
+        What a port refuses on the way back, or when the new revision has been proven and only the old one is to leave,
+        is asked again for a while: to give up there helps nobody.
+        """
+        deadline = Deadline.after(self.ports.clock, self._persists(step))
+        while True:
+            outcome = await self._attempt(step)
+            if isinstance(outcome, Outcome):
+                return outcome
+            if deadline.over:
+                return self._given_up(step, outcome)
+            self._trouble = outcome
+            await self.ports.clock.sleep(LATER)
+
+    async def _attempt(self, step: Step) -> Outcome | str:
+        """Carry out a step once; return its outcome, or what broke it."""
         try:
-            return await self._verb(step)
+            async with asyncio.timeout(self._at_most(step).total_seconds()):
+                return await self._verb(step)
+        except TimeoutError:
+            return f"{step}: not done, and no answer, within {spell(self._at_most(step))}"
         except (TrafficError, WorkloadError) as error:
-            return self._failed(str(error))
+            return str(error)
+        except Exception as error:  # an adapter's own fault is no reason to stop going back
+            return f"{step}: {error!r}"
+
+    def _persists(self, step: Step) -> timedelta:
+        match step:
+            case Start(within=within) if self.rollout().going_back:
+                return within
+            case _ if self.rollout().going_back:
+                return BACK_WITHIN
+            case Settle() | Drain() | Retire():
+                return LEAVE_WITHIN
+        return timedelta(0)
+
+    def _at_most(self, step: Step) -> timedelta:
+        """How long one attempt may take: what the step allows itself, and some more to say so."""
+        match step:
+            case Smoke(within=within):
+                return within
+            case Start(within=within) | SetWeight(within=within) | Drain(within=within):
+                return within + 2 * CALL_WITHIN
+            case Gate(patience=patience):
+                return patience + 2 * CALL_WITHIN
+            case Watch(duration=duration, patience=patience):
+                return duration + patience + 2 * CALL_WITHIN
+            case Settle():
+                return LEAVE_WITHIN + CALL_WITHIN
+            case Retire(revision=name):
+                return self.rollout().stage.known(name).release.configuration.stop_within + 4 * CALL_WITHIN
+
+    def _given_up(self, step: Step, reason: str) -> Outcome:
+        if isinstance(step, Start) and self.rollout().going_back:
+            return self._done(f"{step}: {reason}; going back as far as it can carry")
+        return self._failed(reason)
 
     def _verb(self, step: Step) -> Awaitable[Outcome]:
         match step:
@@ -100,7 +157,7 @@ class Performer:
         deadline = Deadline.after(self.ports.clock, step.patience)
         said = ""
         while True:
-            answer = await self._evaluate(step.name)
+            answer = await _bounded(self._evaluate(step.name))
             if answer.open:
                 return self._done(f"{step}: {answer.reason}")
             if answer.final or deadline.over:
@@ -108,7 +165,7 @@ class Performer:
             if answer.reason != said:
                 said = answer.reason
                 self._hold(answer.reason)
-            await self.ports.clock.sleep(timedelta(milliseconds=500))
+            await self.ports.clock.sleep(LATER)
 
     async def _evaluate(self, name: GateName) -> gates.Answer:
         stage = self.rollout().stage
@@ -130,16 +187,13 @@ class Performer:
         await self.ports.traffic.open(stage.environment, stage.entrance)
         if stage.replaces is None:
             return gates.Answer(True, "nothing to go back to: this is the first release; going back stops it")
-        old = stage.replaces
-        await self._bring_up(old, old.release.configuration.instances)
-        world = await look(self.ports, stage)
-        short = interlocks.steer(world, stage.settled(old.name))
-        if short is not None:
-            return gates.Answer(False, f"the rollback's target is not whole: {short}")
-        if world.route is None or old.name not in world.route.revisions:
-            await self.ports.traffic.steer(stage.settled(old.name))
+        old, size = stage.replaces, stage.replaces.release.configuration.instances
+        missing = await self._bring_up(old, size)
+        if missing is not None:
+            return gates.Answer(False, f"the rollback's target {old.name} is not whole: {missing}")
+        if (await look(self.ports, stage)).route != stage.retreat:  # after a rollback that failed, or a lost route
+            await self.ports.traffic.steer(stage.retreat)
         await self.ports.traffic.prepare(stage.retreat)
-        size = old.release.configuration.instances
         return gates.Answer(
             True, f"{old.name} ({old.release.version}) is ready with {size} instances, the way back is written"
         )
@@ -150,15 +204,22 @@ class Performer:
         deadline = Deadline.after(self.ports.clock, step.within)
         revision = self.rollout().stage.known(step.revision)
         while True:
-            missing = await self._bring_up(revision, step.instances)
+            if self.rollout().going_back:
+                await _bounded(self._retreat())
+            missing = await self._missing_instances(revision, step.instances)
             if missing is None:
                 return self._done(f"{step}: ready and healthy at the data plane")
-            if self.rollout().going_back:
-                await self._retreat_as_far_as_possible()
-            looping = await self._never_ready(step.revision)
+            looping = None if self.rollout().going_back else await self._never_ready(step.revision)
             if deadline.over or looping:
                 return await self._not_started(step, looping or f"after {spell(step.within)}: {missing}")
             await self.ports.clock.sleep(SOON)
+
+    async def _missing_instances(self, revision: Revision, instances: int) -> str | None:
+        """Bring instances up; say what is missing, also when the proxy does not answer: it may soon."""
+        try:
+            return await _bounded(self._bring_up(revision, instances))
+        except TrafficError as error:
+            return str(error)
 
     async def _bring_up(self, revision: Revision, instances: int) -> str | None:
         """Have the instances running and admitted; say what is missing, None when all are healthy."""
@@ -166,7 +227,6 @@ class Performer:
         if len(running) < instances:
             await self.ports.workload.ensure(revision, instances)
             running = await self.ports.workload.instances(revision.name)
-        self.draining.pop(revision.name, None)
         ready = tuple(one.address for one in running if one.alive and one.ready)
         healthy = await self.ports.traffic.healthy(revision.name)
         if not set(ready) <= healthy:
@@ -206,7 +266,13 @@ class Performer:
     async def _set_weight(self, step: SetWeight) -> Outcome:
         stage = self.rollout().stage
         self.sentinel.stepped()
-        note = await self._steer(stage.route(step.weight), Deadline.after(self.ports.clock, step.within))
+        deadline = Deadline.after(self.ports.clock, step.within)
+        while (
+            unsure := self.sentinel.trouble or (self.sentinel.judged and self.sentinel.unseen)
+        ) and not deadline.over:
+            self._trouble = f"no more traffic while it is not known whether all is well: {unsure}"
+            await self.ports.clock.sleep(SOON)
+        note = None if unsure else await self._steer(stage.route(step.weight), deadline)
         return self._done(f"{step}: {note}") if note is not None else self._failed(f"{step}: {self._trouble}")
 
     _trouble: str = ""
@@ -214,20 +280,28 @@ class Performer:
     async def _steer(self, route: Route, deadline: Deadline) -> str | None:
         """Put a route in force and observe it at the data plane; None when the deadline came first (see `_trouble`)."""
         while True:
-            refusal = interlocks.steer(await look(self.ports, self.rollout().stage), route)
-            if refusal is None:
-                try:
-                    await self.ports.traffic.steer(route)
-                    verified = await self.ports.traffic.verify(route)
-                    if verified.ok:
-                        return _observed(route, verified.probes, verified.on_canary)
-                    refusal = verified.reason
-                except TrafficError as error:
-                    refusal = str(error)
-            self._trouble = refusal
+            try:
+                if (note := await _bounded(self._steer_once(route))) is not None:
+                    return note
+            except TrafficError as error:
+                self._trouble = str(error)
             if deadline.over:
                 return None
             await self.ports.clock.sleep(SOON)
+
+    async def _steer_once(self, route: Route) -> str | None:
+        refusal = interlocks.steer(await look(self.ports, self.rollout().stage), route)
+        if refusal is not None:
+            self._trouble = refusal
+            return None
+        await self.ports.traffic.steer(route)
+        return await self._verified(route)
+
+    async def _verified(self, route: Route) -> str | None:
+        """Say how the route was observed at the data plane, None when it was not (see `_trouble`)."""
+        verified = await self.ports.traffic.verify(route)
+        self._trouble = verified.reason
+        return _observed(route, verified.probes, verified.on_canary) if verified.ok else None
 
     async def _take_back(self, step: SetWeight) -> Outcome:
         """Give the new revision nothing: one rename where the old one is whole, else as much as it can carry."""
@@ -235,29 +309,32 @@ class Performer:
         deadline = Deadline.after(self.ports.clock, step.within)
         while not deadline.over:
             try:
-                if await self._retreat_as_far_as_possible() == stage.retreat:
-                    verified = await self.ports.traffic.verify(stage.retreat)
-                    if verified.ok:
-                        back = stage.replaces.name if stage.replaces else "503"
-                        observed = _observed(stage.retreat, verified.probes, verified.on_canary)
-                        return self._done(f"traffic back on {back}: {observed}")
-                    self._trouble = verified.reason
-            except TrafficError as error:
+                if await _bounded(self._retreat()):
+                    note = await _bounded(self._verified(stage.retreat))
+                    if note is not None:
+                        return self._done(f"traffic back on {stage.replaces.name if stage.replaces else '503'}: {note}")
+                elif stage.replaces is not None:
+                    await _bounded(self._bring_up(stage.replaces, stage.replaces.release.configuration.instances))
+            except (TrafficError, WorkloadError) as error:
                 self._trouble = str(error)
             await self.ports.clock.sleep(SOON)
         return self._failed(f"traffic could not be taken back: {self._trouble}")
 
-    async def _retreat_as_far_as_possible(self) -> Route | None:
+    async def _retreat(self) -> bool:
+        """Take back as much as the old revision can carry; say whether that is everything."""
         stage = self.rollout().stage
         world = await look(self.ports, stage)
+        if world.route == stage.retreat:
+            return True
         target = interlocks.retreat(world, stage)
         if target is None:
             self._trouble = f"{stage.replaces.name if stage.replaces else 'nothing'} has too few ready instances"
-        elif target != stage.retreat or stage.replaces is None:
+            return False
+        if target != stage.retreat or stage.replaces is None:
             await self.ports.traffic.steer(target)
-        elif world.route != stage.retreat:
+        else:
             await self._fall_back()
-        return target
+        return target == stage.retreat
 
     async def _fall_back(self) -> None:
         """Rename the way back into force; when none was written, or another one, write it now."""
@@ -271,7 +348,7 @@ class Performer:
 
     async def _settle(self, step: Settle) -> Outcome:
         route = self.rollout().stage.settled(step.revision)
-        note = await self._steer(route, Deadline.after(self.ports.clock, timedelta(seconds=60)))
+        note = await self._steer(route, Deadline.after(self.ports.clock, LEAVE_WITHIN))
         return self._done(str(step)) if note is not None else self._failed(f"{step}: {self._trouble}")
 
     # --- leaving
@@ -279,6 +356,8 @@ class Performer:
     async def _drain(self, step: Drain) -> Outcome:
         """Send the leaving endpoints nothing new; done after observed zero traffic, or at the stated deadline."""
         leaving, staying = await self._split(step.revision, step.keep)
+        if not leaving:
+            return self._done(f"{step}: nothing is left to drain")
         ready = sum(1 for one in staying if one.alive and one.ready)
         refusal = interlocks.leave(await look(self.ports, self.rollout().stage), step.revision, ready)
         if refusal is not None:
@@ -308,21 +387,32 @@ class Performer:
 
     async def _retire(self, step: Retire) -> Outcome:
         leaving, _ = await self._split(step.revision, step.keep)
-        addresses = tuple(one.address for one in leaving)
         if not step.keep:
             world = await look(self.ports, self.rollout().stage)
             refusal = interlocks.forget(world, step.revision)
             if refusal is not None:
                 return self._failed(f"{step}: {refusal}")
-        mark = self.ports.clock.now()
-        under_way = await self.ports.traffic.dismiss(step.revision, addresses)
-        killed = await self.ports.workload.stop(step.revision, tuple(one.slot for one in leaving))
-        cut = await self.ports.traffic.cut_since(step.revision, mark) if under_way else ()
+        killed, cut = await self._stop(step.revision, leaving) if leaving else ((), ())
         if not step.keep:
-            await self.ports.traffic.forget(step.revision)
+            await self._forget(step.revision)
         note = f"{step}: {len(leaving)} stopped" + (f", {len(killed)} killed after their grace" if killed else "")
         note += f", {len(cut)} requests cut: {', '.join(cut[:5])}" if cut else ""
         return self._done(note, {"cut": list(cut), "killed": list(killed)})
+
+    async def _stop(self, revision: str, leaving: tuple[Instance, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """End instances; return the slots that had to be killed, and the requests that were cut."""
+        mark = self.ports.clock.now()
+        under_way = await self.ports.traffic.dismiss(revision, tuple(one.address for one in leaving))
+        killed = await self.ports.workload.stop(revision, tuple(one.slot for one in leaving))
+        return killed, await self.ports.traffic.cut_since(revision, mark) if under_way else ()
+
+    async def _forget(self, revision: str) -> None:
+        """Have the proxy forget a revision; one that no user reached it may never have known, nor run at all."""
+        try:
+            await self.ports.traffic.forget(revision)
+        except TrafficError:
+            if self.rollout().exposed:
+                raise
 
     async def _split(self, revision: str, keep: int) -> tuple[tuple[Instance, ...], tuple[Instance, ...]]:
         instances = sorted(await self.ports.workload.instances(revision), key=lambda one: one.slot)
@@ -336,7 +426,8 @@ class Performer:
         judged = sentinel.judged
         counted = sentinel.tally.canary.completed
         seen, said = self._seen_so_far(), ""
-        deadline: Deadline | None = None
+        rest = max(timedelta(0), step.duration - self.rollout().observed)
+        deadline = Deadline.after(self.ports.clock, rest + step.patience)
         while True:
             await self._news()
             now = self._seen_so_far()
@@ -344,7 +435,7 @@ class Performer:
                 self.tell(Observed(self.ports.clock.now(), self.rollout().index, now - seen))
                 seen = now
                 await asyncio.sleep(0)
-            if self.rollout().observed < step.duration and (deadline is None or not deadline.over):
+            if self.rollout().observed < step.duration and not deadline.over:
                 continue
             missing = self._missing(step)
             if missing is None:
@@ -352,13 +443,8 @@ class Performer:
                 return self._done(
                     f"{step}: {self._verdict_in_words(step, requests)}", {"judgement": plain(sentinel.judgement)}
                 )
-            deadline = deadline or Deadline.after(self.ports.clock, step.patience)
             policy = sentinel.criteria.without_proof if judged else WithoutProof.HOLD
-            if (
-                policy is WithoutProof.ADVANCE
-                and sentinel.judgement.verdict is not Verdict.FAIL
-                and not sentinel.judgement.blind
-            ):
+            if policy is WithoutProof.ADVANCE and self._seen_good():
                 return self._unproven(step, missing)
             if policy is WithoutProof.ROLL_BACK or deadline.over:
                 return self._failed(f"{step}: no proof in time: {missing}")
@@ -369,8 +455,10 @@ class Performer:
     def _missing(self, step: Watch) -> str | None:
         """Say what the watch still lacks to end well; None when nothing."""
         sentinel = self.sentinel
-        if sentinel.trouble:
-            return sentinel.trouble
+        if sentinel.trouble or (sentinel.judged and sentinel.unseen):
+            return sentinel.trouble or sentinel.unseen
+        if self.rollout().observed < step.duration:
+            return f"only {spell(self.rollout().observed)} of {spell(step.duration)} could be observed"
         if not sentinel.judged:
             return None
         judgement = sentinel.judgement
@@ -379,6 +467,13 @@ class Performer:
         if step.until is Until.PROVEN and judgement.verdict is not Verdict.PASS:
             return judgement.missing or "the evidence does not suffice yet"
         return None
+
+    def _seen_good(self) -> bool:
+        """Whether only proof is missing: what is seen now is seen well, and nothing condemns the release."""
+        sentinel, step = self.sentinel, self.rollout().next_step
+        watched = isinstance(step, Watch) and self.rollout().observed >= step.duration
+        sees = not (sentinel.trouble or sentinel.unseen or sentinel.judgement.blind)
+        return watched and sees and sentinel.judgement.verdict is not Verdict.FAIL
 
     def _seen_so_far(self) -> timedelta:
         return self.sentinel.observed if self.sentinel.judged else self.sentinel.seen
@@ -399,6 +494,7 @@ class Performer:
     async def _recover(self, step: Watch) -> Outcome:
         """Verify the rollback: the old revision whole and its error rate within the limit, for the stated time."""
         deadline = Deadline.after(self.ports.clock, step.duration + step.patience)
+        self._counted_from = self.sentinel.samples
         good, last = timedelta(0), self.ports.clock.monotonic()
         while good < step.duration:
             await self._news()
@@ -416,17 +512,27 @@ class Performer:
         sentinel = self.sentinel
         if sentinel.trouble or (sentinel.judged and sentinel.unseen):
             return sentinel.trouble or sentinel.unseen
-        recent = [point for point in sentinel.points if point.at > self.rollout().step_since]
-        requests = sum(point.stable[0] for point in recent[-6:])
-        failed = sum(point.stable[0] * (point.stable[1] or 0.0) for point in recent[-6:])
+        requests, failed = self._stable_since(6)
         if requests >= 20 and failed / requests > sentinel.criteria.error_rate:
             return f"error rate {failed / requests:.2%} on the old revision, limit {sentinel.criteria.error_rate:.2%}"
         return None
 
+    _counted_from: int = 0
+
+    def _stable_since(self, samples: int) -> tuple[float, float]:
+        """Return the old revision's requests and failures in the last samples since its recovery is watched.
+
+        Samples are counted, not dated: the wall clock may jump.
+        """
+        new = min(samples, self.sentinel.samples - self._counted_from)
+        recent = list(self.sentinel.points)[-new:] if new else []
+        return (
+            sum(point.stable[0] for point in recent),
+            sum(point.stable[0] * (point.stable[1] or 0.0) for point in recent),
+        )
+
     def _stable_in_words(self) -> str:
-        recent = [point for point in self.sentinel.points if point.at > self.rollout().step_since]
-        requests = sum(point.stable[0] for point in recent)
-        failed = sum(point.stable[0] * (point.stable[1] or 0.0) for point in recent)
+        requests, failed = self._stable_since(240)
         return f"{failed:.0f} of {requests:.0f} requests failed" if requests else "no requests came"
 
     async def _await_person(self, step: Watch) -> Outcome:
@@ -453,6 +559,15 @@ class Performer:
 
     def _hold(self, reason: str) -> None:
         self.tell(Held(self.ports.clock.now(), self.rollout().index, reason))
+
+
+async def _bounded(call: Awaitable[T]) -> T:
+    """Await what asks ports; one that never answers is one that refused."""
+    try:
+        async with asyncio.timeout(CALL_WITHIN.total_seconds()):
+            return await call
+    except TimeoutError:
+        raise TrafficError(f"no answer within {spell(CALL_WITHIN)}") from None
 
 
 def _observed(route: Route, probes: int, on_canary: int) -> str:

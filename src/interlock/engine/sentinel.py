@@ -18,17 +18,20 @@ from interlock.core.interlocks import World
 from interlock.core.judge import Evidence, Judgement, Verdict, begin, decode, encode, judge, observe, step
 from interlock.core.judge.baseline import History
 from interlock.core.record import plain, restore
+from interlock.core.release import Revision
 from interlock.core.rollout import Rollout, Unsafe
 from interlock.core.sample import Reading, Sample, difference
+from interlock.core.steps import Gate, Start
 from interlock.core.tally import Tally
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
 from interlock.engine.ports import Ports, look
 from interlock.ports.metrics import MetricsError
-from interlock.ports.store import StoreError
+from interlock.ports.store import Fenced, StoreError
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
 LOOK_EVERY = timedelta(seconds=1)
+LOOK_WITHIN = timedelta(seconds=10)
 CHECKPOINT_EVERY = timedelta(seconds=30)
 TOO_MANY_RESTARTS = 2
 BLIND_FROM = Weight(500)
@@ -62,25 +65,37 @@ class Sentinel:
         self.world: World | None = None
         self.trouble = ""
         self.unseen = ""
+        self.unwritten = ""
+        self.samples = 0
         self.seen = timedelta(0)
         self.observed = timedelta(0)
         self.healthy_for = timedelta(0)
         self.news = asyncio.Event()
         self._reading: Reading | None = None
-        self._sampled = self._looked = self._kept = ports.clock.monotonic()
-        self._begun = ports.clock.monotonic()
+        self._sampled: float | None = None
+        self._looked = self._kept = self._blind_since = ports.clock.monotonic()
         self._short: dict[str, int] = {}
         self._restarts: dict[tuple[str, int], int] = {}
 
-    async def recover(self) -> None:
-        """Take up the evidence and the counters where the last owner left them, so that a gap is counted once."""
-        kept = await self._ports.store.last_checkpoint(self._rollout().id)
+    async def recover(self) -> timedelta:
+        """Take up the evidence and the counters where the last owner left them, so that a gap is counted once.
+
+        Return how much of the present step its watch had seen by then. What spoke for the release at another weight
+        speaks for nothing now.
+        """
+        rollout = self._rollout()
+        kept = await self._ports.store.last_checkpoint(rollout.id)
         if kept is None:
-            return
-        self.evidence = decode(kept["evidence"])
-        self.tally = restore(Tally, kept["tally"])
-        self._reading = restore(Reading, kept["reading"]) if kept["reading"] is not None else None
+            return timedelta(0)
+        try:
+            self.evidence, self.tally, self._reading = _evidence(kept)
+        except (KeyError, ValueError):  # written by another version: to look afresh is better than not to look
+            return timedelta(0)
+        if kept["weight"] != rollout.weight.points:
+            self.evidence = step(self.evidence)
         self.judgement = judge(self.evidence)
+        same = kept["step_since"] == rollout.step_since.isoformat()
+        return timedelta(seconds=kept["observed"]) if same else timedelta(0)
 
     async def run(self, tell: Callable[[Unsafe], None]) -> None:
         """Look for ever; `tell` what is unsafe. Telemetry that fails is blindness, never an end of looking."""
@@ -89,10 +104,22 @@ class Sentinel:
             await self._ports.clock.sleep(LOOK_EVERY)
 
     async def look_once(self, tell: Callable[[Unsafe], None]) -> None:
-        """Look at health, and take a sample when one is due."""
-        rollout = self._rollout()
+        """Look at health, and take a sample when one is due. A look that breaks is trouble, never an end of looking."""
+        try:
+            async with asyncio.timeout(LOOK_WITHIN.total_seconds()):
+                await self._look(tell)
+        except Fenced:
+            raise
+        except TimeoutError:
+            self._saw_nothing(f"no answer within {LOOK_WITHIN.total_seconds():g} s when asked for health")
+        except Exception as error:  # whatever an adapter raises: not to look any more would be worse
+            self._saw_nothing(f"health could not be seen: {error!r}")
+        self._judge_blindness(self._rollout(), tell)
+
+    async def _look(self, tell: Callable[[Unsafe], None]) -> None:
+        rollout, now = self._rollout(), self._ports.clock.monotonic()
         await self._look_at_health(rollout, tell)
-        if self._ports.clock.monotonic() - self._sampled >= self.criteria.sample_every.total_seconds() - 0.05:
+        if self._sampled is None or now - self._sampled >= self.criteria.sample_every.total_seconds() - 0.05:
             await self._take_sample(rollout, tell)
         await self._checkpoint(rollout)
 
@@ -103,11 +130,14 @@ class Sentinel:
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the judge's state and the last raw counters, which only make sense together."""
+        rollout = self._rollout()
         return {
             "evidence": encode(self.evidence),
             "reading": plain(self._reading),
             "tally": plain(self.tally),
-            "observed": self._rollout().observed.total_seconds(),
+            "observed": rollout.observed.total_seconds(),
+            "step_since": rollout.step_since.isoformat(),
+            "weight": rollout.weight.points,
         }
 
     async def _look_at_health(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
@@ -115,11 +145,10 @@ class Sentinel:
         span, self._looked = timedelta(seconds=min(now - self._looked, 2 * LOOK_EVERY.total_seconds())), now
         try:
             self.world = await look(self._ports, rollout.stage)
+            found = await self._unhealthy(rollout, self.world)
         except (TrafficError, WorkloadError) as error:
-            self.world, self.trouble = None, str(error)
-            self.healthy_for = timedelta(0)
+            self._saw_nothing(str(error))
             return
-        found = await self._unhealthy(rollout, self.world)
         self.trouble = found or ""
         self.healthy_for = timedelta(0) if found else self.healthy_for + span
         if found is None:
@@ -128,12 +157,20 @@ class Sentinel:
             tell(Unsafe(self._ports.clock.now(), found, quarantine=True))
         self._tell_news()
 
+    def _saw_nothing(self, why: str) -> None:
+        self.world, self.trouble, self.healthy_for = None, why, timedelta(0)
+
     async def _unhealthy(self, rollout: Rollout, world: World) -> str | None:
-        """Say what is wrong with the revision that users are on: seen twice in a row, because one look can err."""
+        """Say what is wrong with the revision that users are on, or will be: seen twice in a row, as one look can err.
+
+        While instances are being started their step says what is wrong; once they stood ready they must stay so.
+        """
         revision = _carrier(rollout)
-        if revision is None or (rollout.weight == NONE and not rollout.going_back):
+        if revision is None:
             return None
         name = revision.name
+        if rollout.weight == NONE and not rollout.going_back:
+            return None if isinstance(rollout.next_step, (Gate, Start)) else await self._crash_loop(name)
         share = world.route.share(name) if world.route is not None else NONE
         needed = max(1, share.needs(revision.release.configuration.instances)) if share != NONE else 0
         looping = await self._crash_loop(name)
@@ -172,18 +209,26 @@ class Sentinel:
             reading = await self._ports.metrics.read(names)
         except MetricsError as error:
             self.unseen = str(error)
-            self._judge_blindness(rollout, tell)
             return
         sample = difference(self._reading, reading, stage.revision.name, stable)
-        self._reading, self._sampled, self.unseen = reading, self._ports.clock.monotonic(), ""
+        self._reading, self._sampled = reading, self._ports.clock.monotonic()
+        self.unseen = self._uncounted(rollout, reading)
+        if stage.revision.name in reading.revisions:
+            self._blind_since = self._sampled
         if sample is not None:
             self._accept(rollout, sample, tell)
-        self._judge_blindness(rollout, tell)
+
+    def _uncounted(self, rollout: Rollout, reading: Reading) -> str:
+        """Say which revision with traffic nobody counts: that is blindness, not silence."""
+        carrier = _carrier(rollout)
+        weighs = rollout.going_back or rollout.weight != NONE
+        return f"{carrier.name} is not counted" if weighs and carrier and carrier.name not in reading.revisions else ""
 
     def _accept(self, rollout: Rollout, sample: Sample, tell: Callable[[Unsafe], None]) -> None:
         weight = NONE if rollout.going_back else rollout.weight
         whole = weight == ALL
         at = self._ports.clock.now()
+        self.samples += 1
         self.tally = self.tally.add(sample, at, whole=whole)
         self.points.append(_point(at, sample))
         if sample.stable is not None and (rollout.going_back or weight.rest >= LEAST_CONTROL):
@@ -199,12 +244,14 @@ class Sentinel:
         self._tell_news()
 
     def _judge_blindness(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
+        now = self._ports.clock.monotonic()
         if not self.judged or rollout.going_back or rollout.weight < BLIND_FROM:
+            self._blind_since = now
             return
-        seconds = self._ports.clock.monotonic() - max(self._sampled, self._begun)
+        seconds = now - self._blind_since
         if seconds > self.criteria.blind_at_most.total_seconds():
             reason = f"blind for {seconds:.0f} s with {rollout.weight} of the traffic on {rollout.stage.revision.name}"
-            tell(Unsafe(self._ports.clock.now(), f"{reason}: {self.unseen}", quarantine=False))
+            tell(Unsafe(self._ports.clock.now(), f"{reason}: {self.unseen or self.trouble}", quarantine=False))
 
     async def _checkpoint(self, rollout: Rollout) -> None:
         now = self._ports.clock.monotonic()
@@ -213,15 +260,21 @@ class Sentinel:
         self._kept = now
         try:
             await self._ports.store.checkpoint(rollout.id, self._epoch, self.checkpoint())
+            self.unwritten = ""
         except StoreError as error:
-            self.unseen = str(error)
+            self.unwritten = str(error)
 
     def _tell_news(self) -> None:
         self.news.set()
         self.news = asyncio.Event()
 
 
-def _carrier(rollout: Rollout) -> Any:
+def _evidence(kept: Mapping[str, Any]) -> tuple[Evidence, Tally, Reading | None]:
+    reading = restore(Reading, kept["reading"]) if kept["reading"] is not None else None
+    return decode(kept["evidence"]), restore(Tally, kept["tally"]), reading
+
+
+def _carrier(rollout: Rollout) -> Revision | None:
     return rollout.stage.replaces if rollout.going_back else rollout.stage.revision
 
 
@@ -243,5 +296,5 @@ def live(sentinel: Sentinel) -> Mapping[str, Any]:
         "points": [plain(point) for point in sentinel.points],
         "strength": {} if sentinel.world is None else plain(sentinel.world.strength),
         "tally": plain(sentinel.tally),
-        "trouble": sentinel.trouble or sentinel.unseen,
+        "trouble": sentinel.trouble or sentinel.unseen or sentinel.unwritten,
     }
