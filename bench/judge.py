@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 from functools import reduce
 from math import inf
+from operator import sub
 from pathlib import Path
 from typing import Any
 
@@ -51,5 +52,5 @@ class Judge:
         requests, latency = float(counts["requests"]), {}
         if self.edges and counts.get("buckets") is not None:
             upto = counts["buckets"].tolist()
-            latency = dict(zip(self.edges, [a - b for a, b in zip(upto, [0, *upto], strict=False)], strict=True))
+            latency = dict(zip(self.edges, map(sub, upto, [0, *upto]), strict=True))
         return Side(requests, requests, float(counts["errors"]), latency)

@@ -31,6 +31,7 @@ from interlock.core.judge import (
     time_to_prove,
 )
 from interlock.core.judge.evidence import WEIGHTS
+from interlock.core.judge.interval import interval
 from interlock.core.sample import Sample, Side
 
 EVERY = 10.0
@@ -59,7 +60,7 @@ def play(
 ) -> tuple[Evidence, list[Verdict]]:
     """Feed samples one after the other; return the verdicts up to the first fail."""
     verdicts = []
-    at = evidence.monotonic or 1000.0
+    at = evidence.sight.monotonic or 1000.0
     for canary, stable in sides:
         at += EVERY
         evidence = observe(evidence, Sample(at, timedelta(seconds=EVERY), canary, stable), concurrent=concurrent)
@@ -175,8 +176,8 @@ def test_an_excess_of_failures_in_a_torn_reading_is_carried_over() -> None:
 
 def test_a_sample_told_twice_or_late_is_ignored() -> None:
     evidence, _ = play(start(), fixed(100, 5, 3, STABLE))
-    assert evidence.monotonic is not None
-    for at in (evidence.monotonic, evidence.monotonic - 5):
+    assert evidence.sight.monotonic is not None
+    for at in (evidence.sight.monotonic, evidence.sight.monotonic - 5):
         again = Sample(at, timedelta(seconds=EVERY), side(100, 100), STABLE)
         assert observe(evidence, again, concurrent=True) == evidence
 
@@ -184,7 +185,7 @@ def test_a_sample_told_twice_or_late_is_ignored() -> None:
 def test_the_clock_of_another_boot_begins_anew() -> None:
     evidence, _ = play(start(), fixed(100, 5, 3, STABLE))
     after = observe(evidence, Sample(3.0, timedelta(seconds=2), side(100, 5), STABLE, boot="another"), concurrent=True)
-    assert after.now == evidence.now + 2
+    assert after.sight.now == evidence.sight.now + 2
     assert after.errors.total.requests == 400
 
 
@@ -287,7 +288,7 @@ def test_sides_that_report_in_turns_are_compared() -> None:
     turns: list[tuple[Side | None, Side | None]] = [(side(100, 15), None), (None, side(950, 4))]
     evidence, verdicts = play(start(), turns * 6)
     assert verdicts[-1] is Verdict.FAIL
-    assert evidence.guarded
+    assert evidence.sight.guarded
 
 
 def test_without_stables_telemetry_the_limit_applies_as_it_stands() -> None:
@@ -313,6 +314,25 @@ def test_shares_that_shift_do_not_make_a_regression_of_equal_rates() -> None:
     small = [(side(20, 1 if i == 20 else 0), side(1980, 4)) for i in range(40)]
     _, verdicts = play(start(), [*small, *[(side(1000, 9), side(1000, 9))] * 40])
     assert Verdict.FAIL not in verdicts
+
+
+def test_after_bursts_that_both_sides_share_a_healthy_canary_is_proven() -> None:
+    minute: list[tuple[Side | None, Side | None]] = [(side(100, 30), side(950, 290)), *fixed(100, 0, 5, STABLE)]
+    bursts, verdicts = play(start(), minute * 10)
+    assert Verdict.FAIL not in verdicts
+    _, verdicts = play(bursts, fixed(100, 0, 30, STABLE))
+    assert verdicts[-1] is Verdict.PASS
+
+
+def test_errors_in_rare_bursts_of_the_canary_are_found_within_half_an_hour() -> None:
+    ninety_seconds = fixed(100, 30, 1, STABLE) + fixed(100, 0, 8, STABLE)
+    _, verdicts = play(start(), ninety_seconds * 20)
+    assert verdicts[-1] is Verdict.FAIL
+
+
+def test_a_stable_side_that_is_seen_but_idle_does_not_stop_a_proof() -> None:
+    _, verdicts = play(start(), [(side(100, 0), Side())] * 20)
+    assert verdicts[-1] is Verdict.PASS
 
 
 # Stable's last hour instead
@@ -403,6 +423,15 @@ def test_a_proof_of_latency_is_forgotten_when_answers_get_slow() -> None:
     assert verdicts[-1] is Verdict.PASS
     _, verdicts = play(evidence, [(side(100, 0, (0.2, 0.1, 0.025)), STABLE)] * 4)
     assert verdicts[-1] is not Verdict.PASS
+
+
+def test_a_slow_leak_within_one_long_step_is_not_passed() -> None:
+    """The tail grows a little with each sample: an old proof must not outlive the answers it came from."""
+    evidence, verdicts = play(start(), fixed(100, 0, 60, STABLE))
+    leak = [(side(100, 0, (0.2, 0.1, min(0.5, 0.004 * i))), STABLE) for i in range(40)]
+    _, verdicts = play(evidence, leak)
+    assert verdicts[-1] is Verdict.FAIL
+    assert Verdict.PASS not in verdicts[len(verdicts) // 2 :]
 
 
 # Steps, storage, numbers
@@ -508,6 +537,28 @@ def test_a_false_fail_is_as_rare_as_promised_at_the_limit_itself() -> None:
                 failed += 1
                 break
     assert failed / rollouts <= 0.01 + 2 * (0.01 * 0.99 / rollouts) ** 0.5
+
+
+def test_the_interval_holds_the_truth_at_all_times_together() -> None:
+    rng = random.Random(3)
+    missed = 0
+    for _ in range(200):
+        n, k, out = 0, 0, False
+        for _ in range(40):
+            n, k = n + 50, k + sum(rng.random() < 0.02 for _ in range(50))
+            low, high = interval(n, k)
+            out = out or not low <= 0.02 <= high
+        missed += out
+    assert missed <= 20
+
+
+def test_the_interval_narrows_and_keeps_within_rates() -> None:
+    assert interval(0, 0) == (0.0, 1.0)
+    for n in (1, 10, 1000, 10**7):
+        for k in (0, n / 100, n):
+            low, high = interval(n, k)
+            assert 0 <= low <= k / n <= high <= 1
+    assert interval(10**6, 10**4) == pytest.approx((0.01, 0.01), rel=0.05)
 
 
 counts = st.one_of(st.integers(0, 10**7), st.floats(0, 1e7)).map(float)

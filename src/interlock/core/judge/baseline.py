@@ -78,9 +78,8 @@ class Baseline:
         return cls(1, n, k, dict(side.latency) if sound(side.latency) else {})
 
     def __add__(self, other: Baseline) -> Baseline:
-        latency = dict(self.latency)
-        for edge, count in other.latency.items():
-            latency[edge] = latency.get(edge, 0.0) + count
+        known = self.latency.get
+        latency = {**self.latency, **{edge: known(edge, 0.0) + count for edge, count in other.latency.items()}}
         return Baseline(
             self.samples + other.samples,
             self.requests + other.requests,

@@ -13,13 +13,14 @@ from functools import lru_cache
 from math import exp, log
 
 _LARGEST_LOG = 200.0
+_LARGEST = exp(_LARGEST_LOG)
 
 ABSOLUTE = (1.5, 2.0, 3.0, 5.0, 30.0)
 """Bad rates we bet on, in multiples of the limit."""
 
-ABSOLUTE_PRIOR = (0.13, 0.32, 0.25, 0.19, 0.06, 0.05)
+ABSOLUTE_PRIOR = (0.12, 0.30, 0.25, 0.19, 0.06, 0.08)
 
-BURST = 0.03
+BURST = 0.05
 """A small constant stake: it wins on errors that come in rare bursts, which ruin the larger ones in between."""
 
 RELATIVE = (1.5, 3.0, 8.0, 40.0)
@@ -47,7 +48,7 @@ def absolute(limits: tuple[float, ...], n: float, bad: Sequence[float]) -> list[
     is everything, since the fraction's own noise then hardly matters.
     """
     factors = []
-    for (limit, distances), k in zip(_distances(limits), bad, strict=True):
+    for (limit, distances), k in zip(_distances(limits), bad):  # noqa: B905
         gain = k / (n * limit) - 1.0
         for d in distances:
             x = n * d
@@ -60,7 +61,9 @@ def absolute(limits: tuple[float, ...], n: float, bad: Sequence[float]) -> list[
 def catastrophe(limit: float, n: float, k: float) -> list[float]:
     """Test "at most `limit` of the requests are bad, independently": a few failing requests must suffice."""
     good = n - k
-    return [_exp(k * bad + good * well) for bad, well in _catastrophe_logs(limit)]
+    return [
+        exp(x) if (x := k * bad + good * well) < _LARGEST_LOG else _LARGEST for bad, well in _catastrophe_logs(limit)
+    ]
 
 
 def safe(limit: float, n: float, k: float, clustering: float) -> list[float]:
@@ -69,8 +72,8 @@ def safe(limit: float, n: float, k: float, clustering: float) -> list[float]:
     `clustering` is the correlation of bad requests within a sample: n requests count as n / (1 + (n-1) clustering).
     """
     weight = 1.0 / spread(n, clustering)
-    good = n - k
-    return [_exp((k * bad + good * well) * weight) for bad, well in _safe_logs(limit)]
+    k, good = k * weight, (n - k) * weight
+    return [exp(x) if (x := k * bad + good * well) < _LARGEST_LOG else _LARGEST for bad, well in _safe_logs(limit)]
 
 
 def relative(
@@ -84,8 +87,18 @@ def relative(
     """
     weighted = ratio * n
     before = weighted + m
+    if len(bad) == 1:
+        k, both = bad[0], bad[0] + stable_bad[0]
+        return [
+            exp(x) if (x := k * lc + both * log(before / (c * weighted + m))) < _LARGEST_LOG else _LARGEST
+            for c, lc in _logs(multiples)
+        ]
     logs = [(lc, log(before / (c * weighted + m))) for c, lc in _logs(multiples)]
-    return [_exp(k * lc + (k + j) * share) for k, j in zip(bad, stable_bad, strict=True) for lc, share in logs]
+    return [
+        exp(x) if (x := k * lc + (k + j) * share) < _LARGEST_LOG else _LARGEST
+        for k, j in zip(bad, stable_bad)  # noqa: B905
+        for lc, share in logs
+    ]
 
 
 def spread(n: float, clustering: float) -> float:
@@ -115,6 +128,7 @@ def _logs(multiples: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
 
 @lru_cache(maxsize=256)
 def _catastrophe_logs(limit: float) -> tuple[tuple[float, float], ...]:
+    limit = min(max(limit, 1e-6), 0.99)
     rates = [limit + c * (1.0 - limit) for c in CATASTROPHE]
     return tuple((log(p / limit), log((1.0 - p) / (1.0 - limit))) for p in rates)
 
@@ -122,7 +136,3 @@ def _catastrophe_logs(limit: float) -> tuple[tuple[float, float], ...]:
 @lru_cache(maxsize=256)
 def _safe_logs(limit: float) -> tuple[tuple[float, float], ...]:
     return tuple((log(c), log((1.0 - c * limit) / (1.0 - limit))) for c in SAFE)
-
-
-def _exp(x: float) -> float:
-    return exp(x) if x < _LARGEST_LOG else exp(_LARGEST_LOG)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interlock.core.judge.stream import Count
 from interlock.core.sample import Side
 
 _LONGEST = 16
@@ -22,16 +23,25 @@ class Flight:
     hung: float = 0.0
     owed: float = 0.0
 
-    def land(self, side: Side, now: float, patience: float) -> tuple[Flight, float, float]:
-        """Return the next state and what to count: requests and bad ones among them. Times are in seconds."""
-        recent = _thin([(at, s) for at, s in self.recent if at > now - patience + 1e-6] + [(now, float(side.started))])
-        overdue = max(0.0, side.pending - sum(s for _, s in recent))
+    def land(self, side: Side, now: float, patience: float) -> tuple[Flight, Count]:
+        """Return the next state and what to count; times are in seconds."""
+        quiet = not self.hung and not self.owed and side.failed <= side.completed
+        if quiet and side.pending <= 0:
+            return NONE, Count(side.completed, (side.failed,))
+        oldest = now - patience + 1e-6
+        recent = _thin([*[r for r in self.recent if r[0] > oldest], (now, float(side.started))])
+        if quiet and side.pending <= side.started:
+            return Flight(recent), Count(side.completed, (side.failed,))
+        overdue = max(0.0, side.pending - sum([s for _, s in recent]))
         ended = min(max(0.0, self.hung - overdue), side.completed)
         newly = max(0.0, overdue - self.hung)
         failed = max(0.0, side.failed + self.owed - ended)
         n = side.completed - ended + newly
         k = min(failed, side.completed - ended)
-        return Flight(recent, self.hung - ended + newly, min(failed - k, side.completed)), n, k + newly
+        return Flight(recent, self.hung - ended + newly, min(failed - k, side.completed)), Count(n, (k + newly,))
+
+
+NONE = Flight()
 
 
 def _thin(recent: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:

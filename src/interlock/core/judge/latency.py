@@ -8,6 +8,7 @@ ten. Nothing is interpolated: where there is no such edge, latency cannot be jud
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ from functools import lru_cache
 from math import ceil, floor, inf, log, log10, sqrt
 
 from interlock.core.criteria import Criteria
-from interlock.core.judge.baseline import Baseline, sound
+from interlock.core.judge.baseline import UNKNOWN_CLUSTERING, Baseline
 from interlock.core.judge.stream import Count, Limits, Stream
 from interlock.core.sample import Side
 
@@ -49,26 +50,14 @@ class Latency:
 
     def take(self, canary: Side | None, stable: Side | None, guarded: bool, left: float) -> Latency:
         """Take in one sample, as `Stream.take` does."""
-        mine = self.count(canary, tuple([e.canary for e in self.edges]))
-        theirs = self.count(stable, tuple([e.stable for e in self.edges]))
+        mine = _count(canary, tuple([e.canary for e in self.edges]))
+        theirs = _count(stable, tuple([e.stable for e in self.edges]))
         return Latency(self.edges, self.stream.take(mine, theirs, guarded, left))
 
-    def sees(self, canary: Side | None) -> bool:
-        """Whether this side has a histogram with our edges."""
-        return bool(self.edges) and self.count(canary, tuple([e.canary for e in self.edges])) is not None
-
-    @staticmethod
-    def count(side: Side | None, edges: tuple[float, ...]) -> Count | None:
-        """Count a side's answers and the slow ones; None when that takes guessing."""
-        if side is None or not sound(side.latency):
-            return None
-        buckets = side.latency
-        if not (all(e in buckets for e in edges) if inf in buckets else _on_grid(edges)):
-            return None
-        lowest = min(edges) * _NOISE
-        upper = [(e, c) for e, c in buckets.items() if e > lowest]
-        slow = [float(sum([c for e, c in upper if e > edge * _NOISE])) for edge in edges]
-        return Count(float(sum(buckets.values())), tuple(slow))
+    @property
+    def answers(self) -> float:
+        """How many of the canary's answers have been weighed."""
+        return self.stream.counts.requests
 
 
 def choose(
@@ -77,27 +66,19 @@ def choose(
     """Choose the edges from the canary's layout and what is known of stable; None while too little is known of it."""
     if criteria.latency_p99 is not None:
         edge = _edge_from(canary, criteria.latency_p99 / timedelta(milliseconds=1))
-        fixed = _limits(criteria, (_P99,), 1, Baseline(), criteria.stable_ratio, False)
+        fixed = Limits.of(criteria, (_P99,), 1, compared=False, clustering=UNKNOWN_CLUSTERING)
         return Latency(() if edge is None else (Edge(edge, edge, _P99),), Stream.start(fixed, hazard))
     enough = [b for b in known if b.answers >= ENOUGH_ANSWERS]
     if not enough:
         return None
     baseline, factor = enough[0], criteria.latency_factor
     edges = _near_p99(baseline, canary, factor)
-    if not edges:
-        return Latency((), Stream.start(_limits(criteria, (_P99,), 1, baseline, 1.0, True), hazard))
-    first = edges[0]
+    first = edges[0] if edges else Edge(0.0, 0.0, _P99)
     fine = 0.005 <= first.share <= 0.02 and first.canary <= 1.2 * factor * max(first.stable, _FINEST)
-    allowed = tuple([_allowed(e.share, baseline) for e in edges])
-    limits = _limits(criteria, allowed, 1 if fine else len(edges), baseline, 1.0, True)
-    return Latency(edges, Stream.start(limits, hazard))
-
-
-def _limits(
-    criteria: Criteria, allowed: tuple[float, ...], deciding: int, baseline: Baseline, ratio: float, compared: bool
-) -> Limits:
+    allowed = tuple([_allowed(e.share, baseline) for e in edges]) or (_P99,)
     clustering = baseline.slowness.clustering
-    return Limits(allowed, ratio, criteria.margin, 1.0 / criteria.beta, deciding, compared, clustering)
+    limits = Limits.of(criteria, allowed, 1 if fine else len(edges), compared=True, clustering=clustering)
+    return Latency(edges, Stream.start(limits, hazard))
 
 
 def _near_p99(baseline: Baseline, canary: Mapping[float, float], factor: float) -> tuple[Edge, ...]:
@@ -127,7 +108,28 @@ def _edge_from(layout: Mapping[float, float], at_least: float) -> float | None:
     return min((e for e in layout if at_least <= e * _NOISE and e < inf), default=None)
 
 
+def _count(side: Side | None, edges: tuple[float, ...]) -> Count | None:
+    """Count a side's answers and the slow ones; None when that takes guessing."""
+    if side is None or not side.latency:
+        return None
+    order, starts = _places(tuple(side.latency), edges)
+    if not starts:
+        return None
+    counts = list(side.latency.values()) if order is None else [side.latency[e] for e in order]
+    total, slow = float(sum(counts)), tuple([float(sum(counts[i:])) for i in starts])
+    return Count(total, slow) if total < inf and min(slow) >= 0.0 and max(slow) <= total else None
+
+
 @lru_cache(maxsize=256)
+def _places(layout: tuple[float, ...], edges: tuple[float, ...]) -> tuple[tuple[float, ...] | None, tuple[int, ...]]:
+    """Return the layout in order, None if it was, and at which bucket slow begins for each edge, if that is known."""
+    if not (set(edges) <= set(layout) if inf in layout else _on_grid(edges)):
+        return None, ()
+    order = tuple(sorted(layout))
+    starts = tuple(bisect_right(order, edge * _NOISE) for edge in edges)
+    return (None if order == layout else order), starts
+
+
 def _on_grid(edges: tuple[float, ...]) -> bool:
     return all(e == 0 or abs(_log_linear(e) - e) <= 1e-6 * e for e in edges)
 

@@ -23,10 +23,12 @@ _CEILING = 1e100
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Stakes on the alternatives, and the stake kept back for changes to come; `odds` is their sum, 1 at the start."""
+    """Stakes on the alternatives, and the stake `kept` back for changes to come; `odds` is their sum, 1 at the start.
 
-    prior: tuple[float, ...]
-    hazard: float
+    `births` is the share of what is kept that goes to each alternative with each sample.
+    """
+
+    births: tuple[float, ...]
     stakes: tuple[float, ...]
     kept: float
     odds: float = 1.0
@@ -34,21 +36,27 @@ class Mixture:
     @classmethod
     def start(cls, prior: tuple[float, ...], hazard: float) -> Mixture:
         """Begin to bet; `prior` sums to one, `hazard` is the chance of a change from one sample to the next."""
-        return cls(prior, hazard, tuple([p * EARLY for p in prior]), 1.0 - EARLY)
+        return cls(tuple([p * hazard for p in prior]), tuple([p * EARLY for p in prior]), 1.0 - EARLY)
 
     def grow(self, factors: Sequence[float]) -> Mixture:
         """Take in one observation: one likelihood factor for each alternative."""
-        staked = self.kept * self.hazard
-        stakes = [(s + p * staked) * f for s, p, f in zip(self.stakes, self.prior, factors, strict=True)]
-        kept = self.kept - staked
+        kept = self.kept
+        # Not `strict`, here and in `bets`: this is where the time goes, and the lengths are fixed at the start.
+        stakes = [(s + b * kept) * f for s, b, f in zip(self.stakes, self.births, factors)]  # noqa: B905
+        kept -= kept * sum(self.births)
         odds = sum(stakes) + kept
         if odds > _CEILING:
             stakes, odds = [min(s, _CEILING) for s in stakes], _CEILING
-        return Mixture(self.prior, self.hazard, tuple(stakes), kept, odds)
+        return Mixture(self.births, tuple(stakes), kept, odds)
+
+    def anew(self) -> Mixture:
+        """The same bet without what has been won and lost."""
+        hazard = sum(self.births)
+        return Mixture.start(tuple([b / hazard for b in self.births]), hazard)
 
     def capped(self, odds: float) -> Mixture:
         """Forget winnings above `odds`, so that a change for the worse shows at once; it can only lower the odds."""
         if self.odds <= odds:
             return self
         scale = odds / self.odds
-        return Mixture(self.prior, self.hazard, tuple([s * scale for s in self.stakes]), self.kept * scale, odds)
+        return Mixture(self.births, tuple([s * scale for s in self.stakes]), self.kept * scale, odds)

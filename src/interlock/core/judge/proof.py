@@ -52,7 +52,7 @@ def requests_missing(stream: Stream, seconds: float) -> float | None:
     limits, step = stream.limits, stream.step
     n = max(1.0, step.requests / max(seconds / 5.0, 1.0))
     rate = step.rate or 0.0
-    margin = limits.margin_of(0)
+    margin = limits.margins[0]
     if limits.compared and stream.stable_recent.requests > 0 and stream.recent.requests > 0:
         m = n * stream.stable_recent.requests / stream.recent.requests
         stable_rate = stream.stable_recent.rate or 0.0

@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import exp, inf
 
+from interlock.core.criteria import Criteria
 from interlock.core.judge import bets
+from interlock.core.judge.interval import interval
 from interlock.core.judge.mixture import Mixture
 
 SOME = 1e-6
@@ -34,14 +36,28 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """Both sides over the same time: n and m requests and the bad ones, as many of them as are independent."""
+
+    canary: Count
+    n: float
+    bad: list[float]
+    m: float
+    stable_bad: list[float]
+
+    @classmethod
+    def of(cls, canary: Count, stable: Count, clustering: float) -> Pair:
+        c, s = 1.0 / bets.spread(canary.requests, clustering), 1.0 / bets.spread(stable.requests, clustering)
+        bad, stable_bad = [k * c for k in canary.bad], [k * s for k in stable.bad]
+        return cls(canary, canary.requests * c, bad, stable.requests * s, stable_bad)
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """So many requests, so many of them bad; fractional, because memory fades."""
 
     requests: float = 0.0
     bad: float = 0.0
-
-    def plus(self, count: Count) -> Tally:
-        return Tally(self.requests + count.requests, self.bad + count.bad[0])
 
     @property
     def rate(self) -> float | None:
@@ -53,26 +69,59 @@ NOTHING = Tally()
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What people are shown and what tells an incident: canary's requests so far, each side's in the last minute.
+
+    `independent` is how many requests those so far count for, as bad ones cluster.
+    """
+
+    requests: float = 0.0
+    bad: float = 0.0
+    recent: float = 0.0
+    recent_bad: float = 0.0
+    stable: float = 0.0
+    stable_bad: float = 0.0
+    independent: float = 0.0
+
+    def add(self, canary: Count | None, stable: Count | None, left: float, clustering: float) -> Counts:
+        """Count one sample; of the last minute only a share is left."""
+        n, k = (0.0, 0.0) if canary is None else (canary.requests, canary.bad[0])
+        m, j = (0.0, 0.0) if stable is None else (stable.requests, stable.bad[0])
+        return Counts(
+            self.requests + n,
+            self.bad + k,
+            self.recent * left + n,
+            self.recent_bad * left + k,
+            self.stable * left + m,
+            self.stable_bad * left + j,
+            self.independent + n / bets.spread(n, clustering),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What is fixed about a stream: rates from 0 to 1.
 
-    Up to its limit, and up to `ratio` times stable's rate, each measure is allowed; `margin` times the limit must be
-    proven not to be reached, by odds of `proven_at`, in the first `deciding` measures, and against stable wherever
-    possible if `compared`; `clustering` is the correlation of bad events in one sample.
+    Up to its limit, and up to `ratio` times stable's rate, each measure is allowed. Its margin must be proven not to be
+    reached, by odds of `proven_at`, in as many measures as there are margins, and against stable wherever possible if
+    `compared`. `clustering` is the correlation of bad events in one sample.
     """
 
     limits: tuple[float, ...]
+    margins: tuple[float, ...]
     ratio: float
-    margin: float
     proven_at: float
-    deciding: int
     compared: bool
     clustering: float
 
-    def margin_of(self, measure: int) -> float:
-        """The rate to be proven below: not beyond half the way from the limit to 1."""
-        limit = self.limits[measure]
-        return min(self.margin * limit, (1.0 + limit) / 2)
+    @classmethod
+    def of(
+        cls, criteria: Criteria, limits: tuple[float, ...], deciding: int, *, compared: bool, clustering: float
+    ) -> Limits:
+        """Limits with the margin of the criteria, within half the way to 1; compared ones allow what stable has."""
+        margins = tuple([min(criteria.margin * p, (1.0 + p) / 2) for p in limits[:deciding]])
+        ratio = 1.0 if compared else criteria.stable_ratio
+        return cls(limits, margins, ratio, 1.0 / criteria.beta, compared, clustering)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +132,8 @@ class Stream:
     against: Mixture
     relative: Mixture
     safe: tuple[Mixture, ...]
-    total: Tally = NOTHING
-    step: Tally = NOTHING
-    recent: Tally = NOTHING
-    stable_recent: Tally = NOTHING
+    counts: Counts = Counts()
+    before_step: Tally = NOTHING
     waiting: Count | None = None
     stable_waiting: Count | None = None
 
@@ -98,7 +145,7 @@ class Stream:
             limits,
             Mixture.start(bets.prior(bets.ABSOLUTE_PRIOR, kinds), hazard),
             Mixture.start(bets.prior(bets.RELATIVE_PRIOR, kinds), hazard),
-            (Mixture.start(bets.SAFE_PRIOR, hazard),) * limits.deciding,
+            (Mixture.start(bets.SAFE_PRIOR, hazard),) * len(limits.margins),
         )
 
     def take(self, canary: Count | None, stable: Count | None, guarded: bool, left: float) -> Stream:
@@ -106,33 +153,28 @@ class Stream:
 
         `guarded`: stable runs beside the canary and can be compared with.
         """
-        limits, against, relative, safe = self.limits, self.against, self.relative, self.safe
-        total, step = self.total, self.step
-        recent = Tally(self.recent.requests * left, self.recent.bad * left)
-        stable_recent = Tally(self.stable_recent.requests * left, self.stable_recent.bad * left)
+        against, relative, safe = self.against, self.relative, self.safe
         if canary is not None and canary.requests > SOME:
-            against = against.grow(bets.absolute(limits.limits, canary.requests, canary.bad))
-            total, step, recent = total.plus(canary), step.plus(canary), recent.plus(canary)
+            against = against.grow(bets.absolute(self.limits.limits, canary.requests, canary.bad))
             if not guarded:
-                safe = self._prove(canary)
+                safe = self._prove(canary, None)
         waiting, stable_waiting, both = self._pair(canary, stable, guarded)
         if both is not None:
-            relative = self._compare(*both)
-            safe = self._prove_beside(*both)
-        if stable is not None:
-            stable_recent = stable_recent.plus(stable)
-        return Stream(limits, against, relative, safe, total, step, recent, stable_recent, waiting, stable_waiting)
+            relative = self._compare(both)
+            safe = self._prove(both.canary, both)
+        counts = self.counts.add(canary, stable, left, self.limits.clustering)
+        return Stream(self.limits, against, relative, safe, counts, self.before_step, waiting, stable_waiting)
 
     def compare(self, canary: Count | None, stable: Count | None, guarded: bool) -> Stream:
         """Only compare the sides, as in the warm-up, when nothing but the guard of the catastrophe is needed."""
         waiting, stable_waiting, both = self._pair(canary, stable, guarded)
-        relative = self.relative if both is None else self._compare(*both)
+        relative = self.relative if both is None else self._compare(both)
         return replace(self, relative=relative, waiting=waiting, stable_waiting=stable_waiting)
 
     def restarted(self) -> Stream:
         """A weight step: evidence against is kept, evidence for starts again."""
-        safe = tuple([Mixture.start(s.prior, s.hazard) for s in self.safe])
-        return replace(self, safe=safe, step=NOTHING, waiting=None, stable_waiting=None)
+        safe = tuple([s.anew() for s in self.safe])
+        return replace(self, safe=safe, before_step=self.total, waiting=None, stable_waiting=None)
 
     def unguarded(self) -> Stream:
         """Stable cannot be compared with from now on: keep only what the comparison allowed against the canary."""
@@ -141,6 +183,31 @@ class Stream:
     def odds_against(self, guarded: bool) -> float:
         """Odds that the limit is exceeded, and stable's rate with it where stable can be compared with."""
         return min(self.against.odds, self.relative.odds if guarded else inf)
+
+    @property
+    def total(self) -> Tally:
+        """Canary's requests since the beginning."""
+        return Tally(self.counts.requests, self.counts.bad)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between which rates the canary's lies, at 95 % for all times together."""
+        return interval(self.counts.independent, (self.total.rate or 0.0) * self.counts.independent)
+
+    @property
+    def step(self) -> Tally:
+        """Canary's requests since the step began."""
+        return Tally(self.counts.requests - self.before_step.requests, self.counts.bad - self.before_step.bad)
+
+    @property
+    def recent(self) -> Tally:
+        """Canary's requests of about the last minute."""
+        return Tally(self.counts.recent, self.counts.recent_bad)
+
+    @property
+    def stable_recent(self) -> Tally:
+        """Stable's requests of about the last minute."""
+        return Tally(self.counts.stable, self.counts.stable_bad)
 
     @property
     def odds_for(self) -> float:
@@ -155,17 +222,16 @@ class Stream:
     @property
     def incident(self) -> bool:
         """Whether stable itself is above the limit just now."""
-        stable = self.stable_recent
-        return stable.bad >= 2 and stable.bad > self.limits.limits[0] * stable.requests
+        return self.counts.stable_bad >= 2 and self.counts.stable_bad > self.limits.limits[0] * self.counts.stable
 
     @property
     def calm(self) -> bool:
         """Whether the last minute looks no worse than the limit allows."""
-        return self.recent.bad < 2 or self.recent.bad <= self.limits.limits[0] * self.recent.requests
+        return self.counts.recent_bad < 2 or self.counts.recent_bad <= self.limits.limits[0] * self.counts.recent
 
     def _pair(
         self, canary: Count | None, stable: Count | None, guarded: bool
-    ) -> tuple[Count | None, Count | None, tuple[Count, Count] | None]:
+    ) -> tuple[Count | None, Count | None, Pair | None]:
         """Return what still waits on each side, and a pair once both have reported since the last one.
 
         Sides are compared only over time both have covered, and may report in different samples.
@@ -178,48 +244,29 @@ class Stream:
             stable = self.stable_waiting if stable is None else self.stable_waiting.plus(stable)
         if canary is None or stable is None:
             return canary, stable, None
-        return None, None, (canary, stable) if canary.requests > SOME and stable.requests > SOME else None
+        if canary.requests <= SOME or stable.requests <= SOME:
+            return None, None, None
+        return None, None, Pair.of(canary, stable, self.limits.clustering)
 
-    def _prove(self, canary: Count) -> tuple[Mixture, ...]:
-        """Bet for the release on its rate."""
-        limits = self.limits
-        factors = [
-            bets.safe(limits.margin_of(i), canary.requests, canary.bad[i], limits.clustering)
-            for i in range(limits.deciding)
-        ]
-        return self._proved(factors)
+    def _prove(self, canary: Count, both: Pair | None) -> tuple[Mixture, ...]:
+        """Bet for the release: on the comparison if so asked or while, as known before, an incident hits stable too;
+        else on its rate. Odds are capped, so that a change for the worse soon takes the proof away."""
+        limits, cap = self.limits, _FORGET * self.limits.proven_at
+        beside = both if limits.compared or self.incident else None
+        proofs = []
+        for i, (safe, margin) in enumerate(zip(self.safe, limits.margins, strict=True)):
+            if beside is None:
+                factors = bets.safe(margin, canary.requests, canary.bad[i], limits.clustering)
+            else:
+                bad, stable_bad, ratio = beside.bad[i : i + 1], beside.stable_bad[i : i + 1], margin / limits.limits[i]
+                factors = bets.relative(beside.n, bad, beside.m, stable_bad, ratio, bets.SAFE)
+            proofs.append(safe.grow(factors).capped(cap))
+        return tuple(proofs)
 
-    def _prove_beside(self, canary: Count, stable: Count) -> tuple[Mixture, ...]:
-        """Bet for the release on the comparison, if so asked or while, as known before, an incident hits stable too."""
-        limits = self.limits
-        if not (limits.compared or self.incident):
-            return self._prove(canary)
-        c, s = bets.spread(canary.requests, limits.clustering), bets.spread(stable.requests, limits.clustering)
-        factors = [
-            bets.relative(
-                canary.requests / c,
-                (canary.bad[i] / c,),
-                stable.requests / s,
-                (stable.bad[i] / s,),
-                limits.margin_of(i) / limits.limits[i],
-                bets.SAFE,
-            )
-            for i in range(limits.deciding)
-        ]
-        return self._proved(factors)
-
-    def _proved(self, factors: list[list[float]]) -> tuple[Mixture, ...]:
-        """What it takes to forget: odds are capped, so that a change for the worse soon takes the proof away."""
-        cap = _FORGET * self.limits.proven_at
-        return tuple([s.grow(f).capped(cap) for s, f in zip(self.safe, factors, strict=True)])
-
-    def _compare(self, canary: Count, stable: Count) -> Mixture:
+    def _compare(self, both: Pair) -> Mixture:
         """Bet on the canary being worse than stable allows."""
-        limits = self.limits
-        c, s = bets.spread(canary.requests, limits.clustering), bets.spread(stable.requests, limits.clustering)
-        bad, stable_bad = [k / c for k in canary.bad], [k / s for k in stable.bad]
-        n, m = canary.requests / c, stable.requests / s
-        return self.relative.grow(bets.relative(n, bad, m, stable_bad, limits.ratio, bets.RELATIVE))
+        factors = bets.relative(both.n, both.bad, both.m, both.stable_bad, self.limits.ratio, bets.RELATIVE)
+        return self.relative.grow(factors)
 
 
 def memory(seconds: float) -> float:

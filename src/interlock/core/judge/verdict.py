@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from interlock.core.judge.evidence import WEIGHTS, Evidence
@@ -25,7 +25,8 @@ class Verdict(StrEnum):
 class Finding:
     """What one rule found. Odds: e-values, `odds_against` for a rollback, `odds_for` for the proof that it is safe.
 
-    `text` is one sentence with the numbers. Rates are fractions from 0 to 1.
+    `text` is one sentence with the numbers. Rates are fractions from 0 to 1; the true one lies in `interval` with a
+    probability of 95 %, for all times together.
     """
 
     rule: str
@@ -37,6 +38,7 @@ class Finding:
     limit: float | None
     odds_against: float
     odds_for: float
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def decide(evidence: Evidence) -> Verdict:
     """Only the verdict of `judge`, without its reasons: cheap enough for a million simulated samples."""
     if odds_against(evidence) * evidence.criteria.alpha >= 1.0 or _poisoned(evidence):
         return Verdict.FAIL
-    if _ready(evidence) and all(s.proven for s in _deciding(evidence)):
+    if evidence.errors.proven and all(s.proven for s in _deciding(evidence)) and not _obstacles(evidence):
         return Verdict.PASS
     return Verdict.INCONCLUSIVE
 
@@ -75,7 +77,7 @@ def odds_against(evidence: Evidence) -> float:
 
 def _shares(evidence: Evidence) -> dict[str, float]:
     """What each metric contributes to the odds against; a mean of e-values by fixed weights is an e-value."""
-    guarded, errors = evidence.guarded, evidence.errors
+    guarded, errors = evidence.sight.guarded, evidence.errors
     outage = min(evidence.catastrophe.odds, errors.relative.odds) if guarded else evidence.catastrophe.odds
     return {
         "error-rate": WEIGHTS["errors"] * errors.odds_against(guarded),
@@ -88,16 +90,12 @@ def _shares(evidence: Evidence) -> dict[str, float]:
 def _poisoned(evidence: Evidence) -> bool:
     """Whether both sides have been over the limit for so long since the canary came that it must be put down to it."""
     since = evidence.incident_since
-    return since is not None and evidence.now - since >= evidence.criteria.incident_at_most.total_seconds()
+    return since is not None and evidence.sight.now - since >= evidence.criteria.incident_at_most.total_seconds()
 
 
 def _deciding(evidence: Evidence) -> list[Stream]:
     slow = evidence.latency
     return [evidence.errors, slow.stream] if slow is not None and slow.edges else [evidence.errors]
-
-
-def _ready(evidence: Evidence) -> bool:
-    return not _obstacles(evidence)
 
 
 def _obstacles(evidence: Evidence) -> list[str]:
@@ -107,16 +105,16 @@ def _obstacles(evidence: Evidence) -> list[str]:
     if not evidence.warm:
         found.append(f"the warm-up of {_time(evidence.criteria.warm_up.total_seconds())} is not over")
     if evidence.blind:
-        found.append(f"the canary has not been seen for {_time(evidence.now - evidence.canary_at)}")
-    if evidence.concurrent and not evidence.guarded:
-        found.append(f"stable has not been seen for {_time(evidence.now - evidence.stable_at)}")
+        found.append(f"the canary has not been seen for {_time(evidence.sight.now - evidence.sight.canary_at)}")
+    if evidence.sight.concurrent and evidence.sight.now - evidence.sight.stable_at > patience:
+        found.append(f"stable has not been seen for {_time(evidence.sight.now - evidence.sight.stable_at)}")
     if evidence.latency is None:
         if _expects_latency(evidence):
             found.append(_latency_wanted(evidence))
     elif not evidence.latency.edges:
         found.append("latency cannot be judged: no histogram edge is near enough to the limit")
-    elif evidence.now - evidence.latency_at > patience:
-        found.append(f"no usable latency of the canary for {_time(evidence.now - evidence.latency_at)}")
+    elif evidence.sight.now - evidence.latency_at > patience:
+        found.append(f"no usable latency of the canary for {_time(evidence.sight.now - evidence.latency_at)}")
     if odds_against(evidence) >= _SUSPICIOUS:
         found.append("there is evidence against the canary that good requests must first outweigh")
     restless = [s for s in _deciding(evidence) if not s.calm]
@@ -127,7 +125,7 @@ def _obstacles(evidence: Evidence) -> list[str]:
 
 def _expects_latency(evidence: Evidence) -> bool:
     """Whether latency edges are still to come: with a limit or a baseline, or with a stable side to learn one from."""
-    if evidence.criteria.latency_p99 is not None or evidence.concurrent:
+    if evidence.criteria.latency_p99 is not None or evidence.sight.concurrent:
         return True
     return evidence.history is not None and evidence.history.answers >= ENOUGH_ANSWERS
 
@@ -143,7 +141,7 @@ def _missing(evidence: Evidence) -> str:
     obstacles = _obstacles(evidence)
     if obstacles:
         return "; ".join(obstacles)
-    seconds = max(evidence.now - evidence.step_at, 1e-9)
+    seconds = max(evidence.sight.now - evidence.step_at, 1e-9)
     wanted = [requests_missing(s, seconds) for s in _deciding(evidence) if not s.proven]
     if None in wanted:
         return "at its present rate it cannot be proven; it is too near the limit"
@@ -175,17 +173,15 @@ def _findings(evidence: Evidence, verdict: Verdict) -> tuple[Finding, ...]:
 
 
 def _with_verdict(f: Finding, verdict: Verdict) -> Finding:
-    return Finding(
-        f.rule, verdict, f.text, f.canary_requests, f.canary_bad, f.estimate, f.limit, f.odds_against, f.odds_for
-    )
+    return replace(f, verdict=verdict)
 
 
 def _error_rate(evidence: Evidence) -> Finding:
     stream = evidence.errors
-    stable = f", stable has {_percent(stream.stable_recent.rate)}" if evidence.guarded else ""
+    stable = f", stable has {_percent(stream.stable_recent.rate)}" if evidence.sight.guarded else ""
     text = (
         f"{_count(stream.total.bad)} of {_count(stream.total.requests)} canary requests failed "
-        f"({_percent(stream.total.rate)}, {_percent(stream.recent.rate)} in the last minute); "
+        f"({_rate(stream)}, {_percent(stream.recent.rate)} in the last minute); "
         f"{_percent(stream.limits.limits[0])} is allowed{stable}; {_weighed(evidence, stream)}"
     )
     return _finding(evidence, "error-rate", text, stream)
@@ -200,7 +196,7 @@ def _latency(evidence: Evidence) -> Finding:
     stream = slow.stream
     text = (
         f"{_count(stream.total.bad)} of {_count(stream.total.requests)} canary answers "
-        f"({_percent(stream.total.rate)}, {_percent(stream.recent.rate)} in the last minute) took longer than "
+        f"({_rate(stream)}, {_percent(stream.recent.rate)} in the last minute) took longer than "
         f"{slow.edges[0].canary:g} ms, {_reason(evidence, slow)}; {_weighed(evidence, stream)}"
     )
     return _finding(evidence, "latency-p99", text, stream)
@@ -224,8 +220,9 @@ def _finding(evidence: Evidence, rule: str, text: str, stream: Stream) -> Findin
         stream.total.bad,
         stream.total.rate,
         stream.limits.limits[0],
-        stream.odds_against(evidence.guarded),
+        stream.odds_against(evidence.sight.guarded),
         stream.odds_for,
+        stream.interval,
     )
 
 
@@ -246,7 +243,10 @@ def _hanging(evidence: Evidence) -> list[Finding]:
             evidence.hung,
             evidence.hung / stream.total.requests if stream.total.requests > 0 else None,
             stream.limits.limits[0],
-            max(stream.odds_against(evidence.guarded), evidence.catastrophe.odds if not evidence.guarded else 1.0),
+            max(
+                stream.odds_against(evidence.sight.guarded),
+                evidence.catastrophe.odds if not evidence.sight.guarded else 1.0,
+            ),
             1.0,
         )
     ]
@@ -267,7 +267,7 @@ def _catastrophe(evidence: Evidence) -> list[Finding]:
             stream.total.bad,
             stream.recent.rate,
             rate,
-            min(odds, stream.relative.odds) if evidence.guarded else odds,
+            min(odds, stream.relative.odds) if evidence.sight.guarded else odds,
             1.0,
         )
     ]
@@ -279,11 +279,11 @@ def _shared(evidence: Evidence) -> list[Finding]:
         return []
     text = (
         f"canary ({_percent(stream.recent.rate)}) and stable ({_percent(stream.stable_recent.rate)}) have both failed "
-        f"too much for {_time(evidence.now - since)}; stable was clean before the canary came, which as a precaution "
-        f"is taken back after {_time(evidence.criteria.incident_at_most.total_seconds())}"
+        f"too much for {_time(evidence.sight.now - since)}; stable was clean before the canary came, which as a "
+        f"precaution is taken back after {_time(evidence.criteria.incident_at_most.total_seconds())}"
     )
     total = stream.total
-    odds = stream.odds_against(evidence.guarded)
+    odds = stream.odds_against(evidence.sight.guarded)
     return [
         Finding(
             "shared-incident",
@@ -300,17 +300,25 @@ def _shared(evidence: Evidence) -> list[Finding]:
 
 
 def _weighed(evidence: Evidence, stream: Stream) -> str:
+    against = stream.odds_against(evidence.sight.guarded)
     return (
-        f"odds against {_odds(stream.odds_against(evidence.guarded))} ({_odds(1 / evidence.criteria.alpha)} over all "
-        f"metrics roll back), odds that it is below {_percent(stream.limits.margin_of(0))} {_odds(stream.odds_for)} "
+        f"odds against {_odds(against)} ({_odds(1 / evidence.criteria.alpha)} over all "
+        f"metrics roll back), odds that it is below {_percent(stream.limits.margins[0])} {_odds(stream.odds_for)} "
         f"({_odds(stream.limits.proven_at)} prove it)"
     )
 
 
 def _control(evidence: Evidence) -> str:
-    if evidence.guarded:
+    if evidence.sight.guarded:
         return ""
     return "; no concurrent control, so the stated false-rollback probability does not hold"
+
+
+def _rate(stream: Stream) -> str:
+    if stream.total.rate is None:
+        return "none"
+    low, high = stream.interval
+    return f"{_percent(stream.total.rate)}, truly {_percent(low)} to {_percent(high)}"
 
 
 def _percent(rate: float | None) -> str:
