@@ -166,9 +166,12 @@ async def test_a_changed_entrance_takes_effect_without_a_change_of_the_route() -
     async with a_town() as town:
         await two_sides(town, Sticky())
         await town.envoy.steer(to_new(5000))
+        await town.envoy.prepare(to_new(0))
         await town.envoy.open("production", Entrance(town.port, sticky=Sticky(StickyBy.HEADER, "x-user")))
         assert (await town.envoy.verify(to_new(5000))).ok
         assert len({await town.side_of("one user") for _ in range(30)}) == 1
+        assert await town.envoy.fall_back("production") == to_new(0)
+        assert (await town.envoy.verify(to_new(0))).ok
 
 
 async def test_a_revision_is_forgotten_only_when_no_route_names_it() -> None:
@@ -215,7 +218,7 @@ def _content(document: str) -> str:
 
 
 def _content_of(town: Town, route: Route) -> str:
-    _, version = town.envoy._table(route)
+    _, version = town.envoy._routes._table(route)
     return _content(version)
 
 

@@ -30,6 +30,9 @@ _WITHIN = timedelta(seconds=2)
 _UPTIME_IS_OFF_BY = 3.0  # seconds: whole ones, and as old as the last flush
 # Tries that came to no instance: nobody healthy, connection refused, queue full. `upstream_rq_total` has none of them.
 _NEVER_SENT = ("upstream_cx_none_healthy", "upstream_rq_pending_failure_eject", "upstream_rq_pending_overflow")
+# gRPC fails with HTTP status 200. Of its codes these are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
+# INTERNAL, UNAVAILABLE, DATA_LOSS (OpenTelemetry's conventions for spans of an RPC server).
+_GRPC_FAULTS = tuple(f"grpc.{code}" for code in (2, 4, 12, 13, 14, 15))
 _COUNTS = ("total", "completed", "5xx", "retry", "active")
 
 
@@ -51,7 +54,8 @@ class EnvoyMetrics:
 
     async def _stats(self, revisions: tuple[str, ...]) -> dict[str, Any]:
         names = "|".join(map(re.escape, revisions))
-        counts = "|".join((*_NEVER_SENT, *(f"upstream_rq_{name}" for name in (*_COUNTS, "time"))))
+        wanted = (*_NEVER_SENT, *_GRPC_FAULTS, *(f"upstream_rq_{name}" for name in (*_COUNTS, "time")))
+        counts = "|".join(map(re.escape, wanted))
         pattern = quote(rf"^(cluster\.({names})\.({counts})|server\.uptime)$")
         path = f"/stats?format=json&histogram_buckets=detailed&filter={pattern}"
         try:
@@ -89,12 +93,14 @@ def _read(revision: str, stats: Mapping[str, Any]) -> Counters:
     began is in no counter of completed ones: whatever was started and is not under way any more must have ended.
     """
 
-    def count(name: str) -> float:
-        return float(stats.get(_stat(revision, name), 0))
+    def count(*names: str) -> float:
+        return sum(float(stats.get(f"cluster.{revision}.{name}", 0)) for name in names)
 
-    started = count("total") + sum(float(stats.get(f"cluster.{revision}.{name}", 0)) for name in _NEVER_SENT)
-    completed = max(count("completed") + count("retry"), started - count("active"))
-    failed = count("5xx") + count("retry")
+    retried = count("upstream_rq_retry")
+    started = count("upstream_rq_total", *_NEVER_SENT)
+    completed = max(count("upstream_rq_completed") + retried, started - count("upstream_rq_active"))
+    # A gRPC call that Envoy itself answers is in both: the larger of the two never counts one twice.
+    failed = max(count("upstream_rq_5xx"), count(*_GRPC_FAULTS)) + retried
     return Counters(max(started, completed), completed, failed, _on_edges(stats.get(_stat(revision, "time"), ())))
 
 

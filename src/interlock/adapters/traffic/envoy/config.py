@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePath
 from typing import Any
@@ -60,6 +61,16 @@ def digest(resources: Sequence[Resource]) -> str:
     return hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def named(resources: Sequence[Resource], name: str) -> Resource | None:
+    """Return the resource of this name, None when there is none."""
+    return next((one for one in resources if one["name"] == name), None)
+
+
+def without(resources: Sequence[Resource], *names: str) -> list[Resource]:
+    """Return the resources but those of these names."""
+    return [one for one in resources if one["name"] not in names]
+
+
 def bootstrap(directory: PurePath, socket: PurePath) -> bytes:
     """Return what Envoy starts with: where its files are, and an admin socket only our user can open."""
     content = {
@@ -68,7 +79,6 @@ def bootstrap(directory: PurePath, socket: PurePath) -> bytes:
         "dynamic_resources": {"lds_config": _file(directory / "lds.json"), "cds_config": _file(directory / "cds.json")},
         # Histograms are merged at each flush: what a read shows of latency is at most this old.
         "stats_flush_interval": "1s",
-        "layered_runtime": {"layers": [{"name": "fixed", "static_layer": {"re2.max_program_size.error_level": 10000}}]},
     }
     return json.dumps(content, indent=1).encode()
 
@@ -186,14 +196,23 @@ _VERSION = re.compile(
 )
 
 
-def read_route_version(environment: str, text: str) -> tuple[Route, str, bool] | None:
-    """Read `route_version` back: the route, its content's digest, and whether it was prepared; None for other texts."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a version says: the route, the digest of its table, and whether it was prepared as a way back."""
+
+    route: Route
+    content: str
+    prepared: bool
+
+
+def read_route_version(environment: str, text: str) -> Written | None:
+    """Read `route_version` back; None for other texts."""
     match = _VERSION.fullmatch(text)
     if match is None:
         return None
     weight = Weight(int(match["weight"]))
     route = Route(environment, match["stable"] or None, match["canary"] or None, weight, int(match["offset"]))
-    return route, match["content"], match["prepared"] is not None
+    return Written(route, match["content"], match["prepared"] is not None)
 
 
 # Two failed connections in a row take an endpoint out at once, where the health check would need two seconds; answers
@@ -270,9 +289,7 @@ def _listener(name: str, address: str, port: int, entrance: Entrance, routes: Re
         "@type": _MANAGER,
         "stat_prefix": name,
         **routes,
-        "http_filters": [
-            {"name": "router", "typed_config": {"@type": f"{_TYPE}extensions.filters.http.router.v3.Router"}}
-        ],
+        "http_filters": [_filter("grpc_stats", "FilterConfig"), _filter("router", "Router")],
         "stream_idle_timeout": _seconds(entrance.idle_timeout),
         "use_remote_address": True,
         "xff_num_trusted_hops": entrance.sticky.trusted_hops,
@@ -290,6 +307,10 @@ def _listener(name: str, address: str, port: int, entrance: Entrance, routes: Re
         "address": {"socket_address": {"address": address, "port_value": port}},
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
+
+
+def _filter(name: str, kind: str) -> Resource:
+    return {"name": name, "typed_config": {"@type": f"{_TYPE}extensions.filters.http.{name}.v3.{kind}"}}
 
 
 def _access_log(log: PurePath) -> Resource:

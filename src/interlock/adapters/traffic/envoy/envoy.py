@@ -13,22 +13,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from interlock.adapters.traffic.envoy import config
-from interlock.adapters.traffic.envoy.admin import CDS, LDS, Admin, eds, rds
+from interlock.adapters.traffic.envoy.admin import CDS, LDS, Admin, eds
 from interlock.adapters.traffic.envoy.config import Resource
 from interlock.adapters.traffic.envoy.cuts import LARGEST, cut_requests, older
 from interlock.adapters.traffic.envoy.files import Files
 from interlock.adapters.traffic.envoy.port import obstacle
-from interlock.adapters.traffic.envoy.probes import Question, probe, weigh
 from interlock.adapters.traffic.envoy.process import FLUSH, EnvoyProcess, socket_in
+from interlock.adapters.traffic.envoy.routes import Routes
+from interlock.adapters.traffic.envoy.xds import Xds
 from interlock.core.release import Entrance, Revision
 from interlock.core.route import Route
 from interlock.ports.clock import Clock
 from interlock.ports.host import Host, HostError, Process
 from interlock.ports.traffic import TrafficError, Verified
 
-_TAKEN_WITHIN = timedelta(seconds=2)
-_POLL = timedelta(milliseconds=2)
-_WORKERS_FOLLOW_WITHIN = timedelta(milliseconds=250)
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(milliseconds=100), timedelta(seconds=5)
 _STEADY_AFTER = timedelta(seconds=10)
 _LOOKS_AGAIN = timedelta(milliseconds=50)
@@ -54,10 +52,12 @@ class Envoy:
         workers: int | None = None,
     ) -> None:
         self.socket = Path(socket_in(runtime))
-        self._host, self._clock, self._retries = host, clock, retries
+        self._host, self._clock = host, clock
         self._admin = Admin(self.socket)
         self._files = Files(host, directory)
         self._process = EnvoyProcess(host, clock, self._admin, label, directory, workers or min(4, os.cpu_count() or 1))
+        self._xds = Xds(self._files, self._admin, self._process, clock)
+        self._routes = Routes(self._files, self._admin, self._xds, clock, retries=retries)
         self._starting, self._shaping = asyncio.Lock(), asyncio.Lock()
         self._closed = False
 
@@ -146,21 +146,20 @@ class Envoy:
 
     async def forget(self, revision: str) -> None:
         for environment in self._environments():
-            route = await self.route(environment)
-            if route and revision in route.revisions:
-                raise TrafficError(
-                    f"{revision} cannot be removed: the route of {environment} names it ({_words(route)})"
-                )
-            self._forget_prepared(environment, revision)
+            await self._routes.forget(environment, revision)
         names = (revision, config.preview_of(revision))
         async with self._shaping:
-            await self._publish(self._files.lds, LDS, _without(self._files.resources(self._files.lds), names[1]))
-            await self._publish(self._files.cds, CDS, _without(self._files.resources(self._files.cds), *names))
+            await self._xds.publish(
+                self._files.lds, LDS, config.without(self._files.resources(self._files.lds), names[1])
+            )
+            await self._xds.publish(
+                self._files.cds, CDS, config.without(self._files.resources(self._files.cds), *names)
+            )
         self._files.remove(self._files.eds(revision))
 
     def preview(self, revision: str) -> str:
         name = config.preview_of(revision)
-        listener = _named(self._files.resources(self._files.lds), name)
+        listener = config.named(self._files.resources(self._files.lds), name)
         if listener is None:
             raise TrafficError(f"{revision} has no preview: it was never admitted to the proxy, or is forgotten")
         address, port = config.port_of(listener)
@@ -169,73 +168,19 @@ class Envoy:
     # --- routes
 
     async def steer(self, route: Route) -> None:
-        table, version = self._table(route)
-        await self._publish(self._files.rds(route.environment), rds(route.environment), [table], version)
+        await self._routes.steer(route)
 
     async def prepare(self, route: Route) -> None:
-        table, version = self._table(route, prepared=True)
-        if self._files.version(self._files.prepared(route.environment)) != version:
-            self._files.put(self._files.prepared(route.environment), [table], version, durable=True)
+        self._routes.prepare(route)
 
     async def fall_back(self, environment: str) -> Route:
-        live, prepared = self._files.rds(environment), self._files.prepared(environment)
-        content = self._files.read(prepared)
-        if content is not None:
-            self._files.rename(prepared, live)
-        read = config.read_route_version(environment, self._files.version(live) or "")
-        if read is None or (content is None and not read[2]):
-            raise TrafficError(f"no route of {environment} was prepared to fall back to; steer to one instead")
-        await self._taken(rds(environment), self._files.version(live) or "")
-        self._prepare_again(environment)
-        return read[0]
+        return await self._routes.fall_back(environment)
 
     async def route(self, environment: str) -> Route | None:
-        if environment not in self._environments() or self._files.version(self._files.rds(environment)) is None:
-            return None
-        version = (await self._admin.subscription(rds(environment))).version
-        read = config.read_route_version(environment, version)
-        if read is None:
-            raise TrafficError(f"Envoy uses a route of {environment} that is not ours: its version is {version!r}")
-        return read[0]
+        return await self._routes.current(environment) if environment in self._environments() else None
 
     async def verify(self, route: Route) -> Verified:
-        """Compare version, then probes; those that differ are asked once more when every worker must have followed."""
-        reason = await self._differs(route)
-        if reason is not None:
-            return Verified(False, reason)
-        question = self._question(route)
-        verified = weigh(route, await probe(question))
-        if not verified.ok:
-            await self._clock.sleep(_WORKERS_FOLLOW_WITHIN)
-            verified = weigh(route, await probe(question))
-        return verified
-
-    async def _differs(self, route: Route) -> str | None:
-        """Say how the route that Envoy reports, or its file, differs from this one; None when neither does."""
-        table, _ = self._table(route)
-        reported = (await self._admin.subscription(rds(route.environment))).version
-        read = config.read_route_version(route.environment, reported)
-        asked = f"{route.environment}: asked for {_words(route)}"
-        if read is None or read[0] != route:
-            return f"{asked}; Envoy uses {_words(read[0]) if read else 'no route of ours'}"
-        if read[1] != config.digest([table]):
-            return f"{asked}; Envoy uses this route with other time-outs or another key; open the environment again"
-        if self._files.version(self._files.rds(route.environment)) != reported:
-            return f"{asked}, which Envoy uses; but its file says otherwise, and Envoy did not take it"
-        return None
-
-    def _question(self, route: Route) -> Question:
-        entrance = self._files.entrance(route.environment)
-        if entrance is None:
-            raise TrafficError(f"{route.environment} was never opened; open it before it is verified")
-        target = f"{_reachable(entrance.address)}:{entrance.port}"
-        return Question(target, self._probe_path(route), self._files.secret(), entrance.sticky)
-
-    def _probe_path(self, route: Route) -> str:
-        """Ask for what readiness asks for, which every instance answers cheaply; "/" where that is not HTTP."""
-        clusters = self._files.resources(self._files.cds)
-        found = (_named(clusters, name) for name in (route.canary, route.stable) if name)
-        return next((path for one in found if one and (path := config.health_path(one))), "/")
+        return await self._routes.verify(route)
 
     # --- what the files say
 
@@ -253,81 +198,30 @@ class Envoy:
         found = self._files.resources(self._files.eds(revision))
         return config.addresses(found[0]) if found else (frozenset(), frozenset())
 
-    def _table(self, route: Route, *, prepared: bool = False) -> tuple[Resource, str]:
-        """Return the route's table and version; raise TrafficError when it could not work: nothing is written then."""
-        entrance = self._files.entrance(route.environment)
-        if entrance is None:
-            raise TrafficError(f"{route.environment} was never opened; open it before its traffic is steered")
-        known = {cluster["name"] for cluster in self._files.resources(self._files.cds)}
-        for revision in route.revisions:
-            if revision not in known:
-                raise TrafficError(f"the route of {route.environment} names {revision}, which was never admitted")
-        table = config.route_table(route, entrance, self._files.secret(), retries=self._retries)
-        return table, config.route_version(route, table, prepared=prepared)
-
-    def _forget_prepared(self, environment: str, revision: str) -> None:
-        prepared = self._files.prepared(environment)
-        read = config.read_route_version(environment, self._files.version(prepared) or "")
-        if read and revision in read[0].revisions:
-            self._files.remove(prepared)
-
-    def _prepare_again(self, environment: str) -> None:
-        """Put a copy where the prepared route was; on a full disk the live one, which says it was prepared, must do."""
-        content = self._files.read(self._files.rds(environment))
-        try:
-            self._files.write(self._files.prepared(environment), content or b"")
-        except TrafficError:
-            return
-
     # --- telling Envoy
-
-    async def _publish(
-        self, file: Path, subscription: str, resources: list[Resource], version: str | None = None
-    ) -> None:
-        """Replace a file, unless it says so already; return when Envoy uses it."""
-        before = await self._admin.subscription(subscription)
-        wanted = version or config.digest(resources)
-        if self._files.version(file) == wanted == before.version:
-            return
-        self._files.put(file, resources, wanted)
-        await self._taken(subscription, wanted, before.refused)
-
-    async def _taken(self, subscription: str, wanted: str, refused: int | None = None) -> None:
-        deadline = self._clock.monotonic() + _TAKEN_WITHIN.total_seconds()
-        while True:
-            state = await self._admin.subscription(subscription)
-            if state.version == wanted:
-                return
-            if refused is not None and state.refused > refused:
-                why = self._process.last_words("rejected") or self._process.last_words()
-                raise TrafficError(f"Envoy refused {subscription}, version {wanted}, and keeps {state.version}: {why}")
-            if self._clock.monotonic() > deadline:
-                asked = f"Envoy was given {subscription}, version {wanted}, and still uses {state.version or 'none'}"
-                raise TrafficError(f"{asked} after {_TAKEN_WITHIN.total_seconds():g} s; see {self._process.log}")
-            await self._clock.sleep(_POLL)
 
     def _put_endpoints(self, revision: str, serving: frozenset[str], draining: frozenset[str]) -> str:
         return self._files.put(self._files.eds(revision), [config.endpoints(revision, serving, draining)])
 
     async def _publish_endpoints(self, revision: str, serving: frozenset[str], draining: frozenset[str]) -> None:
         resources = [config.endpoints(revision, serving, draining)]
-        await self._publish(self._files.eds(revision), eds(revision), resources)
-        await self._taken(eds(config.preview_of(revision)), config.digest(resources))
+        await self._xds.publish(self._files.eds(revision), eds(revision), resources)
+        await self._xds.taken(eds(config.preview_of(revision)), config.digest(resources))
 
     async def _put_clusters(self, revision: Revision) -> None:
         pair = config.clusters(revision, self._files.eds(revision.name))
-        others = _without(self._files.resources(self._files.cds), *(cluster["name"] for cluster in pair))
-        await self._publish(self._files.cds, CDS, sorted([*others, *pair], key=_name))
+        others = config.without(self._files.resources(self._files.cds), *(cluster["name"] for cluster in pair))
+        await self._xds.publish(self._files.cds, CDS, sorted([*others, *pair], key=_name))
 
     async def _put_preview(self, revision: str) -> None:
         name = config.preview_of(revision)
         if name in await self._admin.listeners():
             return
-        others = _without(self._files.resources(self._files.lds), name)
+        others = config.without(self._files.resources(self._files.lds), name)
         for attempt in range(_ATTEMPTS):  # a free port may be taken by another before Envoy has it
             listener = config.preview_listener(revision, await self._host.free_port(), self._files.cuts)
             try:
-                await self._publish(self._files.lds, LDS, [*others, listener])
+                await self._xds.publish(self._files.lds, LDS, [*others, listener])
                 return
             except TrafficError:
                 if attempt == _ATTEMPTS - 1:
@@ -346,17 +240,12 @@ class Envoy:
             raise TrafficError(f"{environment} cannot be opened: {error}") from error
 
     async def _enter(self, environment: str, entrance: Entrance) -> None:
-        file = self._files.rds(environment)
         self._files.put_entrance(environment, entrance)
-        read = config.read_route_version(environment, self._files.version(file) or "")
-        route = read[0] if read else Route(environment, None)
-        if not read:  # the file that a listener names has to be there first
-            table, version = self._table(route)
-            self._files.put(file, [table], version)
+        file = self._routes.ensure(environment)  # the file that a listener names has to be there first
         listener = config.public_listener(environment, entrance, file, self._files.cuts)
-        others = _without(self._files.resources(self._files.lds), environment)
-        await self._publish(self._files.lds, LDS, [*others, listener])
-        await self.steer(route)
+        others = config.without(self._files.resources(self._files.lds), environment)
+        await self._xds.publish(self._files.lds, LDS, [*others, listener])
+        await self._routes.refresh(environment)
 
     # --- the process
 
@@ -365,12 +254,12 @@ class Envoy:
         if await self._process.running() is None:
             return False
         await self._ensure_running()
-        listener = _named(self._files.resources(self._files.lds), environment)
+        listener = config.named(self._files.resources(self._files.lds), environment)
         there = listener is not None and config.port_of(listener) == (entrance.address, entrance.port)
         return there and environment in await self._admin.listeners()
 
     def _check_port(self, environment: str, entrance: Entrance) -> None:
-        for other in _without(self._files.resources(self._files.lds), environment):
+        for other in config.without(self._files.resources(self._files.lds), environment):
             if not _is_preview(other) and config.port_of(other)[1] == entrance.port:
                 raise TrafficError(f"port {entrance.port} cannot be {environment}'s: it is the port of {other['name']}")
         reason = obstacle(entrance.address, entrance.port)
@@ -442,27 +331,9 @@ def _name(resource: Resource) -> str:
     return str(resource["name"])
 
 
-def _named(resources: list[Resource], name: str) -> Resource | None:
-    return next((one for one in resources if one["name"] == name), None)
-
-
-def _without(resources: list[Resource], *names: str) -> list[Resource]:
-    return [one for one in resources if one["name"] not in names]
-
-
 def _is_preview(listener: Resource) -> bool:
     return not config.proper(_name(listener))
 
 
-def _reachable(address: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
-
-
 def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
-
-
-def _words(route: Route) -> str:
-    if route.canary is None:
-        return f"all to {route.stable or 'nobody'}"
-    return f"{route.weight} to {route.canary}, the rest to {route.stable or 'nobody'}"
