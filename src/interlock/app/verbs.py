@@ -98,7 +98,8 @@ class App:
         entries = {rollout.id: await self.records.entries(rollout.id) for rollout in rollouts}
         kept = {rollout.id: await self.records.last_checkpoint(rollout.id) or {} for rollout in rollouts}
         live, keeper = await self._live()
-        return View(first.run, plan, rollouts, entries, kept, live, keeper)
+        now = tuple(restore(Rollout, live[one.id]["rollout"]) if one.id in live else one for one in rollouts)
+        return View(first.run, plan, now, entries, kept, live, keeper)
 
     async def history(self, limit: int = 20) -> tuple[Rollout, ...]:
         """Return the newest rollouts, newest first."""

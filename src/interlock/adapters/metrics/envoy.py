@@ -24,7 +24,7 @@ SOURCE = "envoy"
 
 # Upper edges in milliseconds, four to each doubling, up to 17 minutes. A grid so fine lets a p99 twice as long be told
 # from chance within hundreds of requests, where Envoy's default buckets need thousands; and twice an edge is an edge.
-EDGES = tuple(round(2 ** (k / 4), 3) for k in range(81))
+EDGES = (*(round(2 ** (k / 4), 3) for k in range(81)), inf)
 
 _WITHIN = timedelta(seconds=2)
 _UPTIME_IS_OFF_BY = 3.0  # seconds: whole ones, and as old as the last flush
@@ -105,10 +105,13 @@ def _read(revision: str, stats: Mapping[str, Any]) -> Counters:
 
 
 def _on_edges(bins: Iterable[Mapping[str, float]]) -> dict[float, float]:
-    """Gather Envoy's own bins (about 90 to each factor of ten) under our edges; none is divided."""
-    latency: dict[float, float] = {}
+    """Gather Envoy's own bins (about 90 to each factor of ten) under our edges; none is divided.
+
+    Every edge is listed, the empty ones too: whoever compares two sides must know that both have it.
+    """
+    latency = dict.fromkeys(EDGES, 0.0)
     for one in bins:
-        edge = EDGES[min(bisect_left(EDGES, one["lower_bound"] + one["width"]), len(EDGES) - 1)]
+        edge = EDGES[bisect_left(EDGES, one["lower_bound"] + one["width"])]
         latency[edge] = latency.get(edge, 0.0) + one["count"]
     return latency
 
