@@ -6,16 +6,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from interlock.adapters.memory import EPOCH, World, run
+from interlock.adapters.memory import EPOCH, Behaviour, World, run
 from interlock.adapters.memory_store import MemoryStore
 from interlock.core.criteria import Criteria
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision
-from interlock.core.rollout import Order, OrderKind, Rollout
+from interlock.core.rollout import Order, OrderKind, Phase, Rollout, begin
 from interlock.core.strategy import LAYOUTS, Pace, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine
 from interlock.engine.ports import Ports
+from interlock.ports.store import Entry, Proof
 
 QUICK = Pace(
     weights=(Weight(1000), Weight(5000), ALL),
@@ -25,6 +26,18 @@ QUICK = Pace(
     hold_at_most=timedelta(minutes=10),
     recovered_for=timedelta(seconds=20),
 )
+
+HASTY = Pace(
+    weights=(Weight(2000), ALL),
+    first_bake=timedelta(seconds=10),
+    bake=timedelta(seconds=10),
+    keep=timedelta(seconds=10),
+    hold_at_most=timedelta(seconds=60),
+    recovered_for=timedelta(seconds=10),
+)
+"""For stories told hundreds of times: at 2,000 requests a second ten seconds prove a release."""
+
+BAD = Behaviour(error_rate=0.5)
 
 
 def release(version: str, instances: int = 2) -> Release:
@@ -91,6 +104,13 @@ class Story:
             assert self.world.monotonic() < deadline, f"{run} did not end: {rollouts[-1].phase} {rollouts[-1].reason}"
             await self.world.sleep(timedelta(milliseconds=200))
 
+    async def reaches(self, run: str, weight: Weight, within: float = 3600) -> Rollout:
+        """Wait until users have this weight; return the rollout."""
+        rollout = (await self.store.run(run))[-1]
+        environment = rollout.stage.environment
+        await self.until(lambda: self.world.weight(environment) == weight.points, within)
+        return (await self.store.run(run))[-1]
+
     async def until(self, true: Callable[[], bool], within: float = 3600) -> None:
         deadline = self.world.monotonic() + within
         while not true():
@@ -100,6 +120,34 @@ class Story:
     async def order(self, run: str, kind: OrderKind, key: str = "", **seen: object) -> Rollout:
         order = Order(self.world.now(), kind, "ada", key or f"{kind}-{self.world.monotonic()}", **seen)  # type: ignore[arg-type]
         return await self.engine.order(run, order)
+
+    async def stands(self, version: str = "v1", instances: int = 2, environment: str = "production") -> Revision:
+        """Have a revision stand as proven, as if an earlier rollout had brought it there."""
+        world, old = self.world, revision(version, environment, instances)
+        await world.open(environment, Entrance(8000))
+        await world.ensure(old, instances)
+        await world.sleep(timedelta(seconds=2))
+        await world.admit(old, tuple(one.address for one in await world.instances(old.name)))
+        await world.identify(old, "")
+        await world.steer(stage(old, None).settled(old.name))
+        await self.proven(old)
+        return old
+
+    async def proven(self, what: Revision) -> None:
+        """Have a proof on record that this revision was healthy in its environment."""
+        now = self.world.now()
+        id = f"earlier-{what.name}-{self.world.monotonic()}"
+        done = replace(begin(id, id, "earlier", stage(what, None), now), phase=Phase.SUCCEEDED)
+        proof = Proof("shop", what.environment, what.release.proven_as, what.release.identity, what, id, now)
+        await self.store.begin(done, Entry(now, "began", "", {}))
+        await self.store.save(done, await self.store.claim(id, "earlier"), proof=proof)
+
+    async def ready(self, strategy: StrategyName, pace: Pace = HASTY, instances: int = 2, **more: object) -> Stage:
+        """Have v1 stand and v2 proven in staging; return the stage that replaces one by the other."""
+        old = await self.stands("v1", instances)
+        await self.proven(revision("v2", "staging", 1))
+        new = revision("v2", instances=instances)
+        return stage(new, old, strategy, pace, **more)  # type: ignore[arg-type]
 
     async def released(
         self, version: str, strategy: StrategyName = StrategyName.CANARY, instances: int = 2

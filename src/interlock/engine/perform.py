@@ -265,7 +265,6 @@ class Performer:
 
     async def _set_weight(self, step: SetWeight) -> Outcome:
         stage = self.rollout().stage
-        self.sentinel.stepped()
         deadline = Deadline.after(self.ports.clock, step.within)
         while (
             unsure := self.sentinel.trouble or (self.sentinel.judged and self.sentinel.unseen)
@@ -273,7 +272,10 @@ class Performer:
             self._trouble = f"no more traffic while it is not known whether all is well: {unsure}"
             await self.ports.clock.sleep(SOON)
         note = None if unsure else await self._steer(stage.route(step.weight), deadline)
-        return self._done(f"{step}: {note}") if note is not None else self._failed(f"{step}: {self._trouble}")
+        if note is None:
+            return self._failed(f"{step}: {self._trouble}")
+        self.sentinel.stepped()
+        return self._done(f"{step}: {note}")
 
     _trouble: str = ""
 

@@ -74,6 +74,7 @@ class Sentinel:
         self._reading: Reading | None = None
         self._sampled: float | None = None
         self._looked = self._kept = self._blind_since = ports.clock.monotonic()
+        self._proving, self._straddles = NONE, False
         self._short: dict[str, int] = {}
         self._restarts: dict[tuple[str, int], int] = {}
 
@@ -91,8 +92,9 @@ class Sentinel:
             self.evidence, self.tally, self._reading = _evidence(kept)
         except (KeyError, ValueError):  # written by another version: to look afresh is better than not to look
             return timedelta(0)
-        if kept["weight"] != rollout.weight.points:
-            self.evidence = step(self.evidence)
+        self._proving = Weight(kept["weight"])
+        if self._proving != rollout.weight:
+            self.stepped()
         self.judgement = judge(self.evidence)
         same = kept["step_since"] == rollout.step_since.isoformat()
         return timedelta(seconds=kept["observed"]) if same else timedelta(0)
@@ -124,9 +126,13 @@ class Sentinel:
         await self._checkpoint(rollout)
 
     def stepped(self) -> None:
-        """Tell the judge of a new weight: what speaks against the release is kept, what speaks for it starts again."""
+        """Tell the judge of a new weight: what speaks against the release is kept, what speaks for it starts again.
+
+        The next sample is taken at once. It began at the weight before, so that it still speaks for nothing at this one.
+        """
         self.evidence = step(self.evidence)
         self.judgement = judge(self.evidence)
+        self._proving, self._straddles, self._sampled = self._rollout().weight, True, None
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the judge's state and the last raw counters, which only make sense together."""
@@ -137,7 +143,7 @@ class Sentinel:
             "tally": plain(self.tally),
             "observed": rollout.observed.total_seconds(),
             "step_since": rollout.step_since.isoformat(),
-            "weight": rollout.weight.points,
+            "weight": self._proving.points,
         }
 
     async def _look_at_health(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
@@ -238,6 +244,8 @@ class Sentinel:
         if weight != NONE:
             concurrent = rollout.stage.replaces is not None and weight.points <= WHOLE - LEAST_CONTROL.points
             self.evidence = observe(self.evidence, sample, concurrent=concurrent)
+            self.evidence = step(self.evidence) if self._straddles else self.evidence
+            self._straddles = False
             self.judgement = judge(self.evidence)
         if self.judged and self.judgement.verdict is Verdict.FAIL and not rollout.going_back:
             tell(Unsafe(at, _accusation(self.judgement), quarantine=True))
