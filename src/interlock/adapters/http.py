@@ -132,7 +132,10 @@ class Connection:
         while True:
             event = self._protocol.next_event()
             if event is h11.NEED_DATA:
-                self._protocol.receive_data(await reader.read(_CHUNK))
+                data = await reader.read(_CHUNK)
+                if not data and not status:
+                    raise ConnectionResetError("the connection was closed without an answer")
+                self._protocol.receive_data(data)
             elif isinstance(event, h11.Response):
                 status = event.status_code
                 headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
@@ -143,7 +146,7 @@ class Connection:
             elif isinstance(event, h11.EndOfMessage):
                 return Response(status, headers, bytes(body))
             elif not isinstance(event, h11.InformationalResponse):
-                raise h11.RemoteProtocolError("the connection was closed without an answer")
+                raise h11.RemoteProtocolError(f"the answer is not plain HTTP/1.1, but {event!r}")
 
     def _reuse(self) -> None:
         try:

@@ -217,6 +217,29 @@ async def test_a_request_that_hangs_is_given_up_and_one_that_keeps_sending_is_no
         assert (counted.started, counted.completed, counted.failed) == (2, 2, 1)
 
 
+async def test_a_web_socket_may_be_silent_and_an_upload_slow() -> None:
+    async with a_town() as town:
+        await town.open(Entrance(await town.host.free_port(), request_timeout=timedelta(milliseconds=500)))
+        await town.admit("new")
+        await town.envoy.steer(Route("production", "new"))
+        upgrade = b"GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        assert (await _raw(town, upgrade)).endswith(b"hi")
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\n"
+        assert (await _raw(town, head, *[b"x"] * 10)).startswith(b"HTTP/1.1 200")
+
+
+async def _raw(town: Town, *pieces: bytes) -> bytes:
+    """Send these pieces slowly; return all that comes until the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", town.port)
+    for piece in pieces:
+        writer.write(piece)
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(SOON.total_seconds()):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
 async def test_a_stream_without_a_byte_for_the_idle_time_out_is_closed() -> None:
     async with a_town() as town:
         await town.open(Entrance(await town.host.free_port(), idle_timeout=timedelta(milliseconds=700)))

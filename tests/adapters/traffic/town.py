@@ -78,6 +78,13 @@ class Instance:
                     await writer.drain()
                     await asyncio.sleep(0.1)
                 writer.write(b"0\r\n\r\n")
+            case "/socket":
+                writer.write(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(1)  # silent for longer than tests let a request wait for its answer
+                writer.write(b"hi")
+                await writer.drain()
+                writer.close()
             case "/break":
                 writer.close()
             case "/ready":
