@@ -2,9 +2,10 @@
 
 from interlock.core.judge.baseline import Baseline, History
 from interlock.core.judge.evidence import Evidence, begin, observe, step
+from interlock.core.judge.judgement import Finding, Judgement, judge
 from interlock.core.judge.proof import time_to_prove
 from interlock.core.judge.record import decode, encode
-from interlock.core.judge.verdict import Finding, Judgement, Verdict, decide, judge, odds_against
+from interlock.core.judge.verdict import Verdict, decide, odds_against
 
 __all__ = [
     "Baseline",

@@ -18,7 +18,7 @@ _LARGEST = exp(_LARGEST_LOG)
 ABSOLUTE = (1.5, 2.0, 3.0, 5.0, 30.0)
 """Bad rates we bet on, in multiples of the limit."""
 
-ABSOLUTE_PRIOR = (0.12, 0.30, 0.25, 0.19, 0.06, 0.08)
+ABSOLUTE_PRIOR = (0.10, 0.27, 0.25, 0.25, 0.06, 0.07)
 
 BURST = 0.05
 """A small constant stake: it wins on errors that come in rare bursts, which ruin the larger ones in between."""

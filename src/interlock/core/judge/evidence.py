@@ -19,7 +19,7 @@ from interlock.core.judge.sight import Sight
 from interlock.core.judge.stream import Count, Limits, Stream, memory
 from interlock.core.sample import Sample, Side
 
-WEIGHTS = {"errors": 0.53, "catastrophe": 0.03, "latency": 0.44}
+WEIGHTS = {"errors": 0.55, "catastrophe": 0.02, "latency": 0.43}
 """How alpha is shared: a mean of odds with weights that sum to one keeps the promise for all metrics together."""
 
 
@@ -169,7 +169,7 @@ def _unguarded(evidence: Evidence) -> Evidence:
 
 def _incident_since(evidence: Evidence, errors: Stream, sight: Sight) -> float | None:
     """Since when has the canary been over the limit together with a stable that was clean before it came?"""
-    if not sight.guarded or errors.calm or errors.against.odds * evidence.criteria.alpha < 1.0:
+    if not sight.guarded or errors.calm or not errors.incident or errors.against.odds * evidence.criteria.alpha < 1.0:
         return None
     before = evidence.history.error_rate if evidence.history else None
     if before is None or before > errors.limits.limits[0]:

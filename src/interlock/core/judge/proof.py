@@ -55,7 +55,7 @@ def requests_missing(stream: Stream, seconds: float) -> float | None:
     margin = limits.margins[0]
     if limits.compared and stream.stable_recent.requests > 0 and stream.recent.requests > 0:
         m = n * stream.stable_recent.requests / stream.recent.requests
-        stable_rate = stream.stable_recent.rate or 0.0
+        stable_rate = max(stream.stable_recent.rate or 0.0, limits.limits[0])
         growth = _compared(n, m, rate, stable_rate, margin / limits.limits[0], limits.clustering)
     else:
         growth = [n / bets.spread(n, limits.clustering) * g for g in bets.safe_growth(margin, rate)]
