@@ -33,6 +33,7 @@ HASTY = Pace(
     bake=timedelta(seconds=10),
     keep=timedelta(seconds=10),
     hold_at_most=timedelta(seconds=60),
+    approve_within=timedelta(minutes=30),
     recovered_for=timedelta(seconds=10),
 )
 """For stories told hundreds of times: at 2,000 requests a second ten seconds prove a release."""
@@ -111,14 +112,25 @@ class Story:
         await self.until(lambda: self.world.weight(environment) == weight.points, within)
         return (await self.store.run(run))[-1]
 
+    async def until_phase(self, run: str, phase: Phase, within: float = 3600) -> Rollout:
+        """Wait until the run's rollout is in this phase, on record."""
+        deadline = self.world.monotonic() + within
+        while True:
+            rollout = (await self.store.run(run))[-1]
+            if rollout.phase is phase:
+                return rollout
+            assert not rollout.over and self.world.monotonic() < deadline, f"{rollout.phase}: {rollout.reason}"
+            await self.world.sleep(timedelta(milliseconds=20))
+
     async def until(self, true: Callable[[], bool], within: float = 3600) -> None:
         deadline = self.world.monotonic() + within
         while not true():
             assert self.world.monotonic() < deadline
             await self.world.sleep(timedelta(milliseconds=20))
 
-    async def order(self, run: str, kind: OrderKind, key: str = "", **seen: object) -> Rollout:
-        order = Order(self.world.now(), kind, "ada", key or f"{kind}-{self.world.monotonic()}", **seen)  # type: ignore[arg-type]
+    async def order(self, run: str, kind: OrderKind, key: str = "", **more: object) -> Rollout:
+        key = key or f"{kind}-{self.world.monotonic()}"
+        order = Order(self.world.now(), kind, "ada", key, **more)  # type: ignore[arg-type]
         return await self.engine.order(run, order)
 
     async def stands(self, version: str = "v1", instances: int = 2, environment: str = "production") -> Revision:
@@ -159,11 +171,16 @@ class Story:
         return old
 
 
-def play(tell: Callable[[Story], Awaitable[None]]) -> Story:
+def busy() -> World:
+    """A world with so many requests that everything is soon proven or condemned."""
+    return World(requests_per_second=2000)
+
+
+def play(tell: Callable[[Story], Awaitable[None]], world: World | None = None) -> Story:
     """Play a story in virtual time and check the world's books."""
 
     async def main() -> Story:
-        story = Story()
+        story = Story(world or World())
         await tell(story)
         assert story.world.violations == []
         return story

@@ -93,6 +93,7 @@ class _Copy:
     slot: int
     address: str
     since: float
+    starts_in: timedelta
     restarts: int = 0
     draining: bool = False
     drained_at: float = 0.0
@@ -157,7 +158,8 @@ class World:
             self._ports += 1
             used = {copy.slot for copy in copies}
             slot = next(number for number in range(instances) if number not in used)
-            copies.append(_Copy(slot, f"127.0.0.1:{self._ports}", self.monotonic()))
+            starts_in = self._behaviour(revision.name).starts_in
+            copies.append(_Copy(slot, f"127.0.0.1:{self._ports}", self.monotonic(), starts_in))
 
     async def instances(self, revision: str) -> tuple[Instance, ...]:
         """Return what runs, restarting whatever has died meanwhile."""
@@ -367,7 +369,7 @@ class World:
         behaviour, now = self._behaviour(revision), self.monotonic()
         if behaviour.dies_after is not None and now - copy.since > behaviour.dies_after.total_seconds():
             copy.since, copy.restarts = now, copy.restarts + 1
-        ready = not behaviour.never_ready and now - copy.since >= behaviour.starts_in.total_seconds()
+        ready = not behaviour.never_ready and now - copy.since >= copy.starts_in.total_seconds()
         return Instance(revision, copy.slot, copy.address, True, ready, copy.restarts, "" if ready else "not ready yet")
 
     def _under_way(self, revision: str, copy: _Copy) -> int:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from interlock.core import gates, interlocks
 from interlock.core.criteria import WithoutProof
-from interlock.core.judge import Verdict
+from interlock.core.judge import Verdict, odds_against
 from interlock.core.record import plain
 from interlock.core.release import Instance, Revision
 from interlock.core.rollout import Done, Failed, Held, Observed, Rollout
@@ -48,6 +48,7 @@ LEAVE_WITHIN = timedelta(seconds=60)
 BACK_WITHIN = timedelta(minutes=10)
 QUIET_POLLS = 5
 CRASHES_BEFORE_READY = 3
+SUSPICIOUS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +469,8 @@ class Performer:
             return "no telemetry: neither good nor bad is known"
         if step.until is Until.PROVEN and judgement.verdict is not Verdict.PASS:
             return judgement.missing or "the evidence does not suffice yet"
+        if (odds := odds_against(sentinel.evidence)) >= SUSPICIOUS:
+            return f"odds of {odds:.2g} to 1 against the release, which good requests must first outweigh"
         return None
 
     def _seen_good(self) -> bool:
