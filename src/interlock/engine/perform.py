@@ -429,14 +429,17 @@ class Performer:
         judged = sentinel.judged
         counted = sentinel.tally.canary.completed
         seen, said = self._seen_so_far(), ""
+        looked = self.ports.clock.monotonic()
         rest = max(timedelta(0), step.duration - self.rollout().observed)
         deadline = Deadline.after(self.ports.clock, rest + step.patience)
         while True:
             await self._news()
             now = self._seen_so_far()
             if now > seen:
-                self.tell(Observed(self.ports.clock.now(), self.rollout().index, now - seen))
-                seen = now
+                # A sample may cover time before this step began: only what passed since the last one counts.
+                passed = timedelta(seconds=self.ports.clock.monotonic() - looked)
+                self.tell(Observed(self.ports.clock.now(), self.rollout().index, min(now - seen, passed)))
+                seen, looked = now, self.ports.clock.monotonic()
                 await asyncio.sleep(0)
             if self.rollout().observed < step.duration and not deadline.over:
                 continue

@@ -12,7 +12,7 @@ from tests.adapters.traffic.town import SOON, Load, Town, a_town, eventually, re
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.http import HttpError, ask
-from interlock.adapters.metrics.envoy import EDGES, EnvoyMetrics
+from interlock.adapters.metrics.envoy import EnvoyMetrics
 from interlock.core.route import Route
 from interlock.core.sample import Counters, Reading, Side, difference
 from interlock.core.weight import Weight
@@ -36,10 +36,8 @@ async def test_answers_failures_and_latency_are_counted_by_revision() -> None:
         counted = await town.counters("new")
         assert (counted.started, counted.completed, counted.failed) == (5, 5, 2)
         assert sum(counted.latency.values()) == 4  # the one without an answer has no latency
-        assert tuple(counted.latency) == EDGES
-        assert [edge for edge, answers in counted.latency.items() if answers and edge > 1000] == [
-            pytest.approx(1448.155)
-        ]  # 1.2 s, between two edges
+        assert all(float(f"{edge:.2g}") == edge for edge in counted.latency)
+        assert len([edge for edge in counted.latency if 1200 <= edge <= 1400]) == 1  # the answer after 1.2 s
         assert (await town.counters("old")).started == 0
 
 
@@ -161,10 +159,6 @@ async def test_an_envoy_that_does_not_answer_is_blindness_within_two_seconds() -
             with pytest.raises(MetricsError, match="no complete answer within 2 s"):
                 await town.metrics.read(("new",))
         await town.host.signal(process, Signals.SIGCONT)
-
-
-def test_of_every_edge_its_double_is_an_edge() -> None:
-    assert all(any(abs(2 * edge - other) < 0.01 for other in EDGES) for edge in EDGES[:-5])
 
 
 async def _reading(town: Town) -> Reading:
