@@ -184,9 +184,12 @@ def test_a_sample_told_twice_or_late_is_ignored() -> None:
 
 def test_the_clock_of_another_boot_begins_anew() -> None:
     evidence, _ = play(start(), fixed(100, 5, 3, STABLE))
+    evidence = observe(evidence, Sample(2000.0, timedelta(seconds=10), Side(), STABLE, boot="one"), concurrent=True)
     after = observe(evidence, Sample(3.0, timedelta(seconds=2), side(100, 5), STABLE, boot="another"), concurrent=True)
     assert after.sight.now == evidence.sight.now + 2
     assert after.errors.total.requests == 400
+    nameless = observe(after, Sample(5.0, timedelta(seconds=2), None, None), concurrent=True)
+    assert nameless.sight.now == after.sight.now + 2
 
 
 # Warm-up

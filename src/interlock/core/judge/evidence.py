@@ -16,7 +16,7 @@ from interlock.core.judge.flight import Flight
 from interlock.core.judge.latency import Latency, choose
 from interlock.core.judge.mixture import Mixture
 from interlock.core.judge.sight import Sight
-from interlock.core.judge.stream import Count, Limits, Stream, memory
+from interlock.core.judge.stream import SOME, Count, Limits, Stream, memory
 from interlock.core.sample import Sample, Side
 
 WEIGHTS = {"errors": 0.55, "catastrophe": 0.02, "latency": 0.43}
@@ -97,6 +97,7 @@ def observe(evidence: Evidence, sample: Sample, *, concurrent: bool) -> Evidence
     errors = _errors(evidence, sight, mine, theirs, left)
     slow, seen = _latency(evidence, sight, canary, stable, left)
     answered = slow is not None and slow.answers > (0.0 if evidence.latency is None else evidence.latency.answers)
+    idle = canary is not None and canary.completed <= SOME
     return Evidence(
         criteria,
         evidence.samples,
@@ -107,7 +108,7 @@ def observe(evidence: Evidence, sample: Sample, *, concurrent: bool) -> Evidence
         seen,
         sight,
         evidence.step_at,
-        sight.now if answered else evidence.latency_at,
+        sight.now if answered or idle else evidence.latency_at,
         canary_flight,
         stable_flight,
         evidence.hung + max(0.0, canary_flight.hung - evidence.canary_flight.hung),
@@ -139,7 +140,7 @@ def _errors(evidence: Evidence, sight: Sight, mine: Count | None, theirs: Count 
 
 def _catastrophe(evidence: Evidence, mine: Count | None) -> Mixture:
     """Weigh failures as a catastrophe: always, with every sample."""
-    if mine is None or mine.requests <= 0:
+    if mine is None or mine.requests <= SOME:
         return evidence.catastrophe
     return evidence.catastrophe.grow(bets.catastrophe(evidence.criteria.catastrophe_rate, mine.requests, mine.bad[0]))
 

@@ -153,7 +153,7 @@ def _hanging(evidence: Evidence) -> list[Finding]:
     stream, after = evidence.errors, duration(evidence.criteria.hang_after.total_seconds())
     text = (
         f"at least {count(evidence.hung)} canary requests had no answer after {after}, "
-        f"{count(evidence.canary_flight.hung)} of them still have none; {count(stream.total.requests)} were counted in all"
+        f"{count(evidence.canary_flight.hung)} of them still have none; {count(stream.total.requests)} were counted"
     )
     return [
         Finding(

@@ -33,13 +33,17 @@ class Sight:
 
     def newer(self, sample: Sample) -> bool:
         """Whether this sample was not told before; another boot's clock cannot be compared with ours."""
-        return self.monotonic is None or self.boot != sample.boot or sample.monotonic > self.monotonic
+        return self.monotonic is None or self._rebooted(sample) or sample.monotonic > self.monotonic
 
     def passed(self, sample: Sample) -> float:
         """How many seconds have passed with this sample."""
-        if self.monotonic is None or self.boot != sample.boot:
+        if self.monotonic is None or self._rebooted(sample):
             return max(0.0, sample.covers.total_seconds())
         return sample.monotonic - self.monotonic
+
+    def _rebooted(self, sample: Sample) -> bool:
+        """A sample that does not tell its boot is of the same one."""
+        return sample.boot != self.boot and sample.boot != "" and self.boot != ""
 
     def look(
         self, sample: Sample, canary: Count | None, stable: Count | None, concurrent: bool, patience: float
@@ -56,5 +60,13 @@ class Sight:
         canary_at = self.canary_at if canary is None else now
         stable_at = self.stable_at if stable is None else now
         return Sight(
-            sample.boot, sample.monotonic, now, canary_at, stable_at, matched_at, unmatched, concurrent, guarded
+            sample.boot or self.boot,
+            sample.monotonic,
+            now,
+            canary_at,
+            stable_at,
+            matched_at,
+            unmatched,
+            concurrent,
+            guarded,
         )

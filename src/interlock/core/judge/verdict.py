@@ -24,7 +24,8 @@ def decide(evidence: Evidence) -> Verdict:
     """Only the verdict of `judge`, without its reasons: cheap enough for a million simulated samples."""
     if odds_against(evidence) * evidence.criteria.alpha >= 1.0 or poisoned(evidence):
         return Verdict.FAIL
-    if evidence.errors.proven and all(s.proven for s in deciding(evidence)) and not obstacles(evidence):
+    proven = evidence.errors.proven and all(s.proven for s in deciding(evidence))
+    if proven and not obstacles(evidence):
         return Verdict.PASS
     return Verdict.INCONCLUSIVE
 
