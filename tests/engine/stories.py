@@ -16,7 +16,7 @@ from interlock.core.strategy import LAYOUTS, Pace, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine
 from interlock.engine.ports import Ports
-from interlock.ports.store import Entry, Proof
+from interlock.ports.store import Entry, Proof, StoreError
 
 QUICK = Pace(
     weights=(Weight(1000), Weight(5000), ALL),
@@ -76,13 +76,32 @@ def staging(version: str, old: Revision | None = None) -> Stage:
     return stage(revision(version, "staging", 1), old, StrategyName.BLUE_GREEN, pace, None)
 
 
+class FailingStore(MemoryStore):
+    """A store in which only some of the writes fail, by name."""
+
+    failing_from: tuple[str, ...] = ()
+
+    async def begin(self, rollout: Rollout, entry: Entry) -> None:
+        self._refuse("begin")
+        await super().begin(rollout, entry)
+
+    async def claim(self, id: str, owner: str) -> int:
+        self._refuse("claim")
+        return await super().claim(id, owner)
+
+    def _refuse(self, write: str) -> None:
+        if write in self.failing_from:
+            raise StoreError(f"cannot {write} in the store in memory: it was told to fail")
+
+
 @dataclass
 class Story:
     """A world with an engine in it."""
 
     world: World = field(default_factory=World)
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: FailingStore = field(default_factory=FailingStore)
     engine: Engine = field(init=False)
+    orders: int = 0
 
     def __post_init__(self) -> None:
         self.engine = self.new_engine()
@@ -112,6 +131,14 @@ class Story:
         await self.until(lambda: self.world.weight(environment) == weight.points, within)
         return (await self.store.run(run))[-1]
 
+    async def until_over(self, id: str, within: float = 3600) -> Rollout:
+        """Wait until one rollout has ended, on record."""
+        deadline = self.world.monotonic() + within
+        while (rollout := await self.store.rollout(id)) is None or not rollout.over:
+            assert self.world.monotonic() < deadline
+            await self.world.sleep(timedelta(milliseconds=20))
+        return rollout
+
     async def until_phase(self, run: str, phase: Phase, within: float = 3600) -> Rollout:
         """Wait until the run's rollout is in this phase, on record."""
         deadline = self.world.monotonic() + within
@@ -129,7 +156,8 @@ class Story:
             await self.world.sleep(timedelta(milliseconds=20))
 
     async def order(self, run: str, kind: OrderKind, key: str = "", **more: object) -> Rollout:
-        key = key or f"{kind}-{self.world.monotonic()}"
+        self.orders += 1
+        key = key or f"order-{self.orders}"
         order = Order(self.world.now(), kind, "ada", key, **more)  # type: ignore[arg-type]
         return await self.engine.order(run, order)
 
@@ -147,6 +175,7 @@ class Story:
 
     async def proven(self, what: Revision) -> None:
         """Have a proof on record that this revision was healthy in its environment."""
+        self.world.vouch(what.name)
         now = self.world.now()
         id = f"earlier-{what.name}-{self.world.monotonic()}"
         done = replace(begin(id, id, "earlier", stage(what, None), now), phase=Phase.SUCCEEDED)

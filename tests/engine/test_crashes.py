@@ -11,10 +11,9 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine.stories import BAD, HASTY, Story
+from tests.engine.stories import BAD, HASTY, FailingStore, Story
 
 from interlock.adapters.memory import Behaviour, World, run
-from interlock.adapters.memory_store import MemoryStore
 from interlock.core.plan import StrategyName
 from interlock.core.rollout import OrderKind, Phase, Refused, Rollout
 from interlock.core.weight import ALL, Weight
@@ -48,7 +47,7 @@ class Fuse:
         self.left, self.count, self.blown = left, 0, False
 
 
-class MortalStore(MemoryStore):
+class MortalStore(FailingStore):
     """A store whose writer can be killed before any write."""
 
     def __init__(self, fuse: Fuse) -> None:

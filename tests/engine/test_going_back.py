@@ -51,7 +51,7 @@ def test_a_release_that_fails_at_some_weight_goes_back_and_is_quarantined(strate
         weight = [step.weight for step in todo.steps if isinstance(step, SetWeight)][number]
         run = await story.deploy(todo)
         await story.reaches(run, weight)
-        story.world.behaviours["production-v2"].error_rate = 0.3
+        story.world.behaviour("production-v2").error_rate = 0.3
         ended = await story.ends(run, within=120)
         is_back(story, ended, quarantined=True)
         (kept,) = await story.store.quarantine("shop")
@@ -91,7 +91,7 @@ def test_instances_that_die_while_a_person_is_waited_for_go_back() -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await story.ready(StrategyName.CANARY, replace(HASTY, approve=True)))
         await story.until_phase(run, Phase.WAITING)
-        story.world.behaviours["production-v2"].dies_after = timedelta(seconds=4)
+        story.world.behaviour("production-v2").dies_after = timedelta(seconds=4)
         ended = await story.ends(run, within=60)
         is_back(story, ended, quarantined=True, instances=2)
         assert "crashed 2 times" in ended.reason
@@ -337,7 +337,7 @@ def test_when_nothing_of_the_new_revision_is_left_everything_goes_to_whatever_is
         run = await story.deploy(await planned(story))
         await story.reaches(run, ALL)
         story.world.strike("production-v1", 0, lasts=timedelta(seconds=40))
-        story.world.behaviours["production-v2"].never_ready = True
+        story.world.behaviour("production-v2").never_ready = True
         await story.until(lambda: story.world.routes["production"].share("production-v1") == ALL, within=5)
         is_back(story, await story.ends(run), quarantined=True)
 
@@ -351,12 +351,12 @@ def test_an_old_revision_that_cannot_be_started_again_does_not_keep_the_traffic_
         run = await story.deploy(await planned(story, StrategyName.ROLLING))
         await story.until(lambda: story.world.running("production") == {"production-v1": 2, "production-v2": 2})
         await story.until(lambda: story.world.weight("production") > 5000)
-        story.world.behaviours["production-v1"].launches = False
+        story.world.behaviour("production-v1").launches = False
         await story.order(run, OrderKind.ABORT)
         await story.until(lambda: story.world.weight("production") <= 3334, within=1)
         await story.world.sleep(timedelta(minutes=2))
         assert (await story.store.run(run))[-1].phase is Phase.ROLLING_BACK
-        story.world.behaviours["production-v1"].launches = True
+        story.world.behaviour("production-v1").launches = True
         is_back(story, await story.ends(run), quarantined=False)
 
     play(tell, busy())
@@ -385,7 +385,7 @@ def test_an_abort_in_the_middle_of_a_long_start_takes_the_traffic_back_within_30
     async def tell(story: Story) -> None:
         run = await story.deploy(await planned(story))
         await story.reaches(run, Weight(2000))
-        story.world.behaviours["production-v2"].starts_in = timedelta(seconds=55)
+        story.world.behaviour("production-v2").starts_in = timedelta(seconds=55)
         await story.until(lambda: "ensure production-v2 2" in story.world.calls)
         await story.world.sleep(timedelta(seconds=30))
         began = story.world.monotonic()

@@ -200,7 +200,7 @@ def test_a_promotion_ends_a_watch_on_record() -> None:
 def test_requests_under_way_are_waited_for_and_those_cut_are_named() -> None:
     async def tell(story: Story) -> None:
         planned = await story.ready(StrategyName.CANARY)
-        story.world.behaviours["production-v1"].answers_within = timedelta(seconds=12)
+        story.world.behaviour("production-v1").answers_within = timedelta(seconds=12)
         run = await story.deploy(planned)
         await story.ends(run)
         journal = {entry.text: entry.data for entry in await story.store.entries(f"{run}-production")}
@@ -214,7 +214,7 @@ def test_requests_under_way_are_waited_for_and_those_cut_are_named() -> None:
 def test_a_request_that_outlasts_the_drain_is_cut_and_named() -> None:
     async def tell(story: Story) -> None:
         planned = await story.ready(StrategyName.CANARY)
-        story.world.behaviours["production-v1"].answers_within = timedelta(minutes=5)
+        story.world.behaviour("production-v1").answers_within = timedelta(minutes=5)
         run = await story.deploy(planned)
         assert (await story.ends(run)).phase is Phase.SUCCEEDED
         journal = {entry.text: entry.data for entry in await story.store.entries(f"{run}-production")}

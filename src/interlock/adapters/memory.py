@@ -150,7 +150,7 @@ class World:
     async def ensure(self, revision: Revision, instances: int) -> None:
         """Launch what is missing."""
         self._call(f"ensure {revision.name} {instances}")
-        if not self._behaviour(revision.name).launches:
+        if not self.behaviour(revision.name).launches:
             raise WorkloadError(f"{revision.name}: no such program: {revision.release.configuration.command[0]}")
         self._revisions[revision.name] = revision
         copies = self._copies.setdefault(revision.name, [])
@@ -158,7 +158,7 @@ class World:
             self._ports += 1
             used = {copy.slot for copy in copies}
             slot = next(number for number in range(instances) if number not in used)
-            starts_in = self._behaviour(revision.name).starts_in
+            starts_in = self.behaviour(revision.name).starts_in
             copies.append(_Copy(slot, f"127.0.0.1:{self._ports}", self.monotonic(), starts_in))
 
     async def instances(self, revision: str) -> tuple[Instance, ...]:
@@ -316,7 +316,7 @@ class World:
 
     async def smoke(self, test: SmokeTest, revision: Revision, preview: str) -> Answer:
         """Answer as the behaviour says."""
-        return self._test(revision.name, self._behaviour(revision.name).smoke)
+        return self._test(revision.name, self.behaviour(revision.name).smoke)
 
     async def identify(self, revision: Revision, preview: str) -> Answer:
         """Answer as the right release, if anything can answer."""
@@ -338,6 +338,10 @@ class World:
             if copies and self._revisions[name].environment == environment
         }
 
+    def vouch(self, revision: str) -> None:
+        """Have a revision pass for one that was tested before this world began."""
+        self._tested.add(revision)
+
     def strike(self, revision: str, slot: int, lasts: timedelta = timedelta(0)) -> None:
         """End one instance; its successor gets ready `starts_in` after `lasts`."""
         for copy in self._copies.get(revision, []):
@@ -358,7 +362,8 @@ class World:
         if self.stuck:
             raise TrafficError("the proxy does not answer")
 
-    def _behaviour(self, revision: str) -> Behaviour:
+    def behaviour(self, revision: str) -> Behaviour:
+        """Return how the revision behaves, to be changed at will."""
         return self.behaviours.setdefault(revision, Behaviour())
 
     def _test(self, revision: str, answer: Answer) -> Answer:
@@ -366,14 +371,14 @@ class World:
         return answer
 
     def _observe(self, revision: str, copy: _Copy) -> Instance:
-        behaviour, now = self._behaviour(revision), self.monotonic()
+        behaviour, now = self.behaviour(revision), self.monotonic()
         if behaviour.dies_after is not None and now - copy.since > behaviour.dies_after.total_seconds():
             copy.since, copy.restarts = now, copy.restarts + 1
         ready = not behaviour.never_ready and now - copy.since >= copy.starts_in.total_seconds()
         return Instance(revision, copy.slot, copy.address, True, ready, copy.restarts, "" if ready else "not ready yet")
 
     def _under_way(self, revision: str, copy: _Copy) -> int:
-        busy = self._behaviour(revision).answers_within.total_seconds()
+        busy = self.behaviour(revision).answers_within.total_seconds()
         return int(copy.draining and self.monotonic() - copy.drained_at < busy)
 
     def _ready(self, revision: str) -> int:
@@ -417,7 +422,7 @@ class World:
     def _count(self, revision: str) -> Counters:
         now, before = self.monotonic(), self._counters.get(revision, Counters())
         seconds = now - self._counted_at.get(revision, now)
-        behaviour = self._behaviour(revision)
+        behaviour = self.behaviour(revision)
         requests = self.requests_per_second * seconds * self._share(revision).share
         failed = requests if not self._ready(revision) else requests * behaviour.error_rate
         latency = dict(before.latency)

@@ -252,8 +252,10 @@ class Engine:
     async def _tend_endpoints(self) -> None:
         for environment, revision in await self._quiet():
             running = await self._ports.workload.instances(revision)
-            addresses = tuple(one.address for one in running if one.alive and one.ready)
-            if set(addresses) - await self._ports.traffic.healthy(revision):
+            healthy = await self._ports.traffic.healthy(revision)
+            ready = {one.address for one in running if one.alive and one.ready}
+            addresses = tuple(one.address for one in running if one.address in ready | healthy)
+            if ready - healthy:
                 known = [one for one in await self._ports.workload.revisions(environment) if one.name == revision]
                 for one in known:
                     await self._ports.traffic.admit(one, addresses)

@@ -228,10 +228,12 @@ class Performer:
         if len(running) < instances:
             await self.ports.workload.ensure(revision, instances)
             running = await self.ports.workload.instances(revision.name)
+        addresses = tuple(one.address for one in running)
         ready = tuple(one.address for one in running if one.alive and one.ready)
         healthy = await self.ports.traffic.healthy(revision.name)
         if not set(ready) <= healthy:
-            await self.ports.traffic.admit(revision, ready)
+            # Who is in stays in: an instance that just missed one of our probes may have requests under way.
+            await self.ports.traffic.admit(revision, tuple(a for a in addresses if a in healthy or a in ready))
             healthy = await self.ports.traffic.healthy(revision.name)
         up = len(healthy & set(ready))
         return None if up >= instances else f"{up} of {instances} instances ready{_reasons(running)}"
@@ -267,9 +269,7 @@ class Performer:
     async def _set_weight(self, step: SetWeight) -> Outcome:
         stage = self.rollout().stage
         deadline = Deadline.after(self.ports.clock, step.within)
-        while (
-            unsure := self.sentinel.trouble or (self.sentinel.judged and self.sentinel.unseen)
-        ) and not deadline.over:
+        while (unsure := self._unsure()) and not deadline.over:
             self._trouble = f"no more traffic while it is not known whether all is well: {unsure}"
             await self.ports.clock.sleep(SOON)
         note = None if unsure else await self._steer(stage.route(step.weight), deadline)
@@ -277,6 +277,11 @@ class Performer:
             return self._failed(f"{step}: {self._trouble}")
         self.sentinel.stepped()
         return self._done(f"{step}: {note}")
+
+    def _unsure(self) -> str:
+        """Say what must be known, or be otherwise, before more traffic may go to the new revision."""
+        sentinel = self.sentinel
+        return sentinel.trouble or sentinel.share.impossible or (sentinel.unseen if sentinel.judged else "")
 
     _trouble: str = ""
 
@@ -461,8 +466,8 @@ class Performer:
     def _missing(self, step: Watch) -> str | None:
         """Say what the watch still lacks to end well; None when nothing."""
         sentinel = self.sentinel
-        if sentinel.trouble or (sentinel.judged and sentinel.unseen):
-            return sentinel.trouble or sentinel.unseen
+        if unsure := self._unsure():
+            return unsure
         if self.rollout().observed < step.duration:
             return f"only {spell(self.rollout().observed)} of {spell(step.duration)} could be observed"
         if not sentinel.judged:

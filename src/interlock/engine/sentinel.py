@@ -18,10 +18,11 @@ from interlock.core.interlocks import World
 from interlock.core.judge import Evidence, Judgement, Verdict, begin, decode, encode, judge, observe, step
 from interlock.core.judge.baseline import History
 from interlock.core.record import plain, restore
-from interlock.core.release import Revision
+from interlock.core.release import Revision, StickyBy
 from interlock.core.rollout import Rollout, Unsafe
 from interlock.core.sample import Reading, Sample, difference
-from interlock.core.steps import Gate, Start
+from interlock.core.share import Share
+from interlock.core.steps import Gate, SetWeight, Start
 from interlock.core.tally import Tally
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
 from interlock.engine.ports import Ports, look
@@ -62,6 +63,7 @@ class Sentinel:
         self.judgement: Judgement = judge(self.evidence)
         self.tally = Tally(before=history.baseline)
         self.points: deque[Point] = deque(maxlen=240)
+        self.share = self._share_at(rollout().weight)
         self.world: World | None = None
         self.trouble = ""
         self.unseen = ""
@@ -128,11 +130,15 @@ class Sentinel:
     def stepped(self) -> None:
         """Tell the judge of a new weight: what speaks against the release is kept, what speaks for it starts again.
 
-        The next sample is taken at once. It began at the weight before, so that it still speaks for nothing at this one.
+        The next sample is taken at once. It began at the weight before: it still speaks for nothing at this one.
         """
         self.evidence = step(self.evidence)
         self.judgement = judge(self.evidence)
         self._proving, self._straddles, self._sampled = self._rollout().weight, True, None
+        self.share = self._share_at(self._proving)
+
+    def _share_at(self, weight: Weight) -> Share:
+        return Share(weight, self._rollout().stage.entrance.sticky.by is not StickyBy.NOTHING)
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the judge's state and the last raw counters, which only make sense together."""
@@ -241,6 +247,8 @@ class Sentinel:
             self.history = self.history.add(sample.stable, sample.covers)
         if sample.canary is not None:
             self.observed += min(sample.covers, 2 * self.criteria.sample_every)
+        if not (self._straddles or rollout.going_back or isinstance(rollout.next_step, SetWeight)):
+            self.share = self.share.add(sample)
         if weight != NONE:
             concurrent = rollout.stage.replaces is not None and weight.points <= WHOLE - LEAST_CONTROL.points
             self.evidence = observe(self.evidence, sample, concurrent=concurrent)
@@ -298,11 +306,14 @@ def _point(at: datetime, sample: Sample) -> Point:
 
 
 def live(sentinel: Sentinel) -> Mapping[str, Any]:
-    """Return what the sentinel sees now, for the surfaces: judgement, points, strength."""
+    """Return what the sentinel sees now, for the surfaces: judgement, points, strength, the route in force."""
+    world = sentinel.world
     return {
         "judgement": plain(sentinel.judgement),
         "points": [plain(point) for point in sentinel.points],
-        "strength": {} if sentinel.world is None else plain(sentinel.world.strength),
+        "strength": {} if world is None else plain(world.strength),
+        "route": None if world is None or world.route is None else plain(world.route),
         "tally": plain(sentinel.tally),
+        "share": plain(sentinel.share),
         "trouble": sentinel.trouble or sentinel.unseen or sentinel.unwritten,
     }
