@@ -130,7 +130,7 @@ class Sentinel:
     def stepped(self) -> None:
         """Tell the judge of a new weight: what speaks against the release is kept, what speaks for it starts again.
 
-        The next sample is taken at once. It began at the weight before: it still speaks for nothing at this one.
+        The next sample is taken at once. It began at the weight before, so it still speaks for nothing at this one.
         """
         self.evidence = step(self.evidence)
         self.judgement = judge(self.evidence)
