@@ -487,6 +487,24 @@ def test_a_healthy_canary_at_thirty_requests_a_second_is_proven_in_fifteen_secon
     assert decide(evidence) is Verdict.PASS
 
 
+def test_a_tenth_of_three_hundred_requests_a_second_is_proven_without_any_history() -> None:
+    """The demo: a fresh service, samples every second, Envoy's filled buckets only."""
+    evidence, taken = begin(Criteria(sample_every=timedelta(seconds=1)), 90), 0
+    while decide(evidence) is not Verdict.PASS:
+        taken += 1
+        stable = Side(270, 270, 0, {2.1: 260.0, 3.1: 7.0, 5.1: 3.0})
+        sample = Sample(float(taken), timedelta(seconds=1), Side(30, 30, 0, {2.1: 29.0, 3.1: 1.0}), stable)
+        evidence = observe(evidence, sample, concurrent=True)
+        assert taken <= 15
+
+
+def test_the_judge_remembers_no_more_after_a_thousand_samples_than_after_ten() -> None:
+    evidence, _ = play(start(hang_after=timedelta(minutes=5)), [(replace(side(100, 0), pending=40), STABLE)] * 40)
+    size = len(json.dumps(encode(evidence)))
+    evidence, _ = play(evidence, [(replace(side(100, 0), pending=40), STABLE)] * 300)
+    assert len(json.dumps(encode(evidence))) < 1.1 * size
+
+
 def test_the_time_to_a_proof_falls_with_traffic_and_rises_with_errors() -> None:
     times = [time_to_prove(Criteria(), rate) for rate in (0.2, 1, 10, 100)]
     assert times == sorted(times, reverse=True)

@@ -9,6 +9,7 @@ from interlock.core.judge.latency import Latency
 from interlock.core.judge.proof import requests_missing
 from interlock.core.judge.stream import Stream
 from interlock.core.judge.verdict import (
+    SUSPICIOUS,
     Verdict,
     decide,
     deciding,
@@ -18,8 +19,6 @@ from interlock.core.judge.verdict import (
     shares,
 )
 from interlock.core.judge.words import count, duration, odds, percent
-
-_SUSPICIOUS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +174,7 @@ def _hanging(evidence: Evidence) -> list[Finding]:
 
 def _catastrophe(evidence: Evidence) -> list[Finding]:
     outage = evidence.catastrophe.odds
-    if outage < _SUSPICIOUS and evidence.warm:
+    if outage < SUSPICIOUS and evidence.warm:
         return []
     stream, rate = evidence.errors, evidence.criteria.catastrophe_rate
     counted = f"{percent(stream.recent.rate)} of the canary's requests failed in the last minute"

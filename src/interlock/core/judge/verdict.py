@@ -9,7 +9,8 @@ from interlock.core.judge.latency import ENOUGH_ANSWERS
 from interlock.core.judge.stream import Stream
 from interlock.core.judge.words import count, duration, percent
 
-_SUSPICIOUS = 2.0
+SUSPICIOUS = 2.0
+"""From these odds on there is something against the canary that forbids a pass."""
 
 
 class Verdict(StrEnum):
@@ -77,7 +78,7 @@ def obstacles(evidence: Evidence) -> list[str]:
         found.append("latency cannot be judged: no histogram edge is near enough to the limit")
     elif evidence.sight.now - evidence.latency_at > patience:
         found.append(f"no usable latency of the canary for {duration(evidence.sight.now - evidence.latency_at)}")
-    if odds_against(evidence) >= _SUSPICIOUS:
+    if odds_against(evidence) >= SUSPICIOUS:
         found.append("there is evidence against the canary that good requests must first outweigh")
     restless = [s for s in deciding(evidence) if not s.calm]
     if restless:
