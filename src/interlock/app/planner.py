@@ -42,7 +42,7 @@ class Planner:
         Raises Blocked when production has nothing to go back to and `first` does not say that this is known.
         """
         self._state.make()
-        artefact = await Directory(self._state.artefacts).pack(self._file.artefact, version)
+        artefact = await Directory(self._state.artefacts, beside=[self._state.path]).pack(self._file.artefact, version)
         store = SQLite(self._state.database)
         try:
             return await self._plan(store, version, artefact, first=first, restart=restart)
@@ -96,7 +96,15 @@ class Planner:
             release,
             before,
             self._file.proof_valid_for,
+            self._unproven(environment),
         )
+
+    def _unproven(self, environment: Environment) -> tuple[str, ...]:
+        """Say what staging cannot prove for production, because the file has something else for it."""
+        if environment is not self._file.production or not self._file.unproven:
+            return ()
+        names = ", ".join(self._file.unproven)
+        return (f"not proven by staging, because {environment.name} has its own: {names}",)
 
     async def _known(self, store: SQLite, environment: Environment) -> Known:
         proofs = await store.proofs(self._file.service, environment.name)

@@ -35,6 +35,7 @@ class Intent:
     release: Release
     proven_in: str = ""
     proof_valid_for: timedelta = timedelta(days=7)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         intent.criteria,
         intent.proven_in,
         intent.proof_valid_for,
-        (*_first(known, intent), *_stickiness(intent), *notes),
+        (*_first(known, intent), *_stickiness(intent), *intent.notes, *notes),
     )
 
 
