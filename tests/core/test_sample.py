@@ -1,0 +1,105 @@
+"""What happened between two readings of counters that reset, tear, move and vanish?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from interlock.core.sample import Counters, Reading, Side, difference
+
+
+def reading(at: float, boot: str = "one", **revisions: dict[str, Counters]) -> Reading:
+    return Reading(at, boot, revisions)
+
+
+def one(started: float, completed: float, failed: float = 0, **latency: float) -> dict[str, Counters]:
+    edges = {float(edge[1:]): count for edge, count in latency.items()}
+    return {"envoy": Counters(started, completed, failed, edges)}
+
+
+def test_what_has_grown_is_what_happened() -> None:
+    before = reading(10, new=one(100, 90, 1, _5=80, _10=10), old=one(1000, 1000))
+    after = reading(15, new=one(150, 149, 3, _5=120, _10=25, _20=4), old=one(1900, 1890, 2))
+    sample = difference(before, after, "new", "old")
+    assert sample is not None
+    assert (sample.monotonic, sample.covers, sample.boot) == (15, timedelta(seconds=5), "one")
+    assert sample.canary == Side(50, 59, 2, {5: 40, 10: 15, 20: 4}, pending=1)
+    assert sample.stable == Side(900, 890, 2, {}, pending=10)
+
+
+@pytest.mark.parametrize(
+    "before", [None, reading(5, "another boot", new=one(1, 1)), reading(10, new=one(1, 1)), reading(11, new=one(1, 1))]
+)
+def test_without_an_earlier_reading_of_this_boot_nothing_can_be_said(before: Reading | None) -> None:
+    assert difference(before, reading(10, new=one(5, 5)), "new", "old") is None
+
+
+def test_a_side_that_was_not_read_is_blindness_and_not_silence() -> None:
+    sample = difference(reading(1, new=one(1, 1)), reading(2, new=one(1, 1)), "new", "old")
+    assert sample is not None
+    assert sample.stable is None
+    assert sample.canary == Side()
+    gone = difference(reading(1, new=one(1, 1)), reading(2), "new", None)
+    assert gone is not None
+    assert gone.canary is None
+
+
+def test_a_counter_that_fell_was_reset_and_its_value_is_what_happened_since() -> None:
+    sample = difference(reading(1, new=one(100, 100, 50, _5=100)), reading(2, new=one(8, 7, 1, _5=7)), "new", None)
+    assert sample is not None
+    assert sample.canary == Side(8, 7, 1, {5: 7}, pending=1)
+
+
+def test_a_reset_that_one_counter_has_outgrown_already_is_seen_by_the_others() -> None:
+    """After a restart more may have been started than ever before, while fewer were completed: both begin at zero."""
+    sample = difference(reading(1, new=one(10, 10, 9, _5=10)), reading(2, new=one(20, 8, 0, _5=8)), "new", None)
+    assert sample is not None
+    assert sample.canary == Side(20, 8, 0, {5: 8}, pending=12)
+
+
+def test_a_source_seen_for_the_first_time_only_sets_its_starting_point() -> None:
+    before = reading(1, new={"a": Counters(10, 10)})
+    after = reading(2, new={"a": Counters(15, 15), "b": Counters(5000, 5000, 400)})
+    sample = difference(before, after, "new", None)
+    assert sample is not None
+    assert sample.canary == Side(5, 5, 0, {}, pending=0)
+
+
+def test_a_revision_that_is_new_began_at_zero() -> None:
+    sample = difference(reading(1), reading(2, new=one(7, 5, 1, _5=5)), "new", None)
+    assert sample is not None
+    assert sample.canary == Side(7, 5, 1, {5: 5}, pending=2)
+
+
+def test_a_source_that_was_replaced_does_not_look_like_a_reset_of_the_sum() -> None:
+    before = reading(1, new={"a": Counters(1000, 1000), "b": Counters(500, 500)})
+    after = reading(2, new={"b": Counters(510, 509), "c": Counters(3, 3)})
+    sample = difference(before, after, "new", None)
+    assert sample is not None
+    assert sample.canary == Side(10, 9, 0, {}, pending=1)
+
+
+def test_a_torn_reading_never_gives_negative_numbers() -> None:
+    before = reading(1, new=one(100, 100, 5, _5=100))
+    after = reading(2, new={"envoy": Counters(101, 103, 4, {5: 99})})
+    sample = difference(before, after, "new", None)
+    assert sample is not None and sample.canary is not None
+    side = sample.canary
+    assert min(side.started, side.completed, side.failed, side.pending, *side.latency.values()) >= 0
+
+
+def test_numbers_that_are_none_count_as_nothing() -> None:
+    after = reading(2, new={"envoy": Counters(float("nan"), float("inf"), float("nan"), {5: float("inf")})})
+    sample = difference(reading(1, new=one(1, 1)), after, "new", None)
+    assert sample is not None and sample.canary is not None
+    assert (sample.canary.started, sample.canary.completed, sample.canary.failed) == (0, 0, 0)
+    assert sample.canary.latency == {5: 0}
+
+
+def test_rates_and_quantiles_for_people() -> None:
+    assert Side().error_rate is None
+    assert Side().quantile(0.99) is None
+    assert Side(10, 10, 20).error_rate == 1.0
+    side = Side(latency={5: 90, 10: 9, float("inf"): 1})
+    assert [side.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 1)] == [5, 5, 10, 10, float("inf")]
