@@ -36,13 +36,18 @@ class Planner:
         self._state, self._file = state, file
         self._clock = SystemClock()
 
-    async def plan(self, version: str, *, first: bool = False, restart: bool = False) -> Plan | AlreadyRunning:
+    async def plan(
+        self, version: str, *, first: bool = False, restart: bool = False, digest: str = ""
+    ) -> Plan | AlreadyRunning:
         """Plan the release of a version (directory, git ref, or digest) through every environment of the file.
 
+        With `digest` it is the artefact kept under it that is released as `version`, whatever that names by now.
         Raises Blocked when production has nothing to go back to and `first` does not say that this is known.
         """
         self._state.make()
-        artefact = await Directory(self._state.artefacts, beside=[self._state.path]).pack(self._file.artefact, version)
+        artefact = await Directory(self._state.artefacts, beside=[self._state.path]).pack(
+            self._file.artefact, digest or version
+        )
         store = SQLite(self._state.database)
         try:
             return await self._plan(store, version, artefact, first=first, restart=restart)

@@ -23,7 +23,7 @@ from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
-from interlock.core.rollout import Order, OrderKind, Phase, Rollout
+from interlock.core.rollout import Order, OrderKind, Phase, Rollout, advance
 from interlock.ports.host import Command
 from interlock.ports.store import Entry, Quarantined, StoreError
 
@@ -48,8 +48,8 @@ class Blocked(Exception):
 class View:
     """Everything a surface shows of one run: its rollouts by environment, their journals, and what is live.
 
-    `live` is by rollout id and has `judgement`, `points`, `strength`, `tally`, `trouble`; empty when nothing is under
-    way. `keeper` says whether a keeper answers.
+    `live` is by rollout id and has `judgement`, `points`, `strength`, `route`, `tally`, `trouble`; empty when nothing
+    is under way. `keeper` says whether a keeper answers.
     """
 
     run: str
@@ -66,12 +66,17 @@ class View:
         return self.rollouts[-1]
 
     @property
+    def not_begun(self) -> str:
+        """Why the environment after the newest one was not begun; "" when it was, or may still be."""
+        found = [entry.text for entry in self.entries.get(self.current.id, ()) if entry.kind == "not begun"]
+        return found[-1] if found else ""
+
+    @property
     def over(self) -> bool:
-        """Whether the run has ended: its last environment succeeded, or one did not."""
+        """Whether the run has ended: its last environment succeeded, or one did not, or the next was not begun."""
         last = self.current
-        return last.over and (
-            last.phase is not Phase.SUCCEEDED or last.stage.environment == self.plan.stages[-1].environment
-        )
+        whole = last.stage.environment == self.plan.stages[-1].environment
+        return last.over and (last.phase is not Phase.SUCCEEDED or whole or bool(self.not_begun))
 
 
 class App:
@@ -143,18 +148,24 @@ class App:
     async def order(
         self, run: str | None, kind: OrderKind, reason: str = "", key: str = "", seen: Rollout | None = None
     ) -> Rollout:
-        """Give an order to a run (the newest when none is named); return its rollout after it. Raises Blocked."""
+        """Give an order to a run (the newest when none is named); return its rollout after it.
+
+        Raises Blocked, or Refused when the run is over: that needs no keeper to be known. Who approves is a name that
+        this machine claims and nothing proves, and is recorded so.
+        """
         rollouts = await self._run(run)
-        await self.ensure_keeper()
         order = Order(
             self._clock.now(),
             kind,
-            who(),
+            f"{who()} (unproven)" if kind is OrderKind.APPROVE else who(),
             key or secrets.token_hex(8),
             reason,
             None if seen is None else seen.index,
             None if seen is None else seen.phase,
         )
+        if rollouts[-1].over:
+            advance(rollouts[-1], order)
+        await self.ensure_keeper()
         arguments = {"run": rollouts[0].run, "order": plain(order)}
         return restore(Rollout, await self._change("order", arguments, ANSWERS_WITHIN))
 

@@ -1,0 +1,49 @@
+"""What does the command `interlock` do? Reads the command line, calls one verb, and says how it went."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from interlock.surfaces.cli.call import Call
+from interlock.surfaces.cli.exits import Exit
+from interlock.surfaces.cli.parser import module_of, parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status. What goes wrong is one paragraph on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ✔ shows ?, and is not a reason to fail
+    call = Call(parse(sys.argv[1:] if argv is None else argv))
+    try:
+        return _run(call)
+    except KeyboardInterrupt:
+        call.warn(f"\n{call.goes_on}")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # whoever read us has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.ERROR
+    except Exception as error:
+        from interlock.surfaces.cli.errors import told
+
+        text, status = told(error)
+        call.warn(text)
+        return status
+
+
+def _run(call: Call) -> int:
+    if call.options.which:
+        from importlib.metadata import version
+
+        call.say(f"interlock {version('interlock')}")
+        return Exit.OK
+    run = module_of(call.options.command).run
+    done: int | Coroutine[Any, Any, int] = run(call)
+    if isinstance(done, int):
+        return done
+    import asyncio
+
+    return asyncio.run(done)

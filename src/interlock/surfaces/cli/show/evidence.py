@@ -1,0 +1,55 @@
+"""How near is the evidence to either decision?
+
+A finding is read as the keeper tells it, as a plain record: to show it needs nothing of the judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log
+from typing import Any
+
+from interlock.core.criteria import Criteria
+from interlock.surfaces.cli.show.words import number, odds, percent
+
+HALF = 8
+"""Columns of each half of the bar."""
+
+ICONS = {"fail": "✖", "pass": "✔", "inconclusive": "◌"}
+
+
+def bar(finding: Mapping[str, Any], criteria: Criteria) -> str:
+    """Draw the odds on a logarithmic scale: to the left up to the rollback, to the right up to the proof."""
+    against = _columns(finding["odds_against"], criteria.alpha)
+    proven = _columns(finding["odds_for"], criteria.beta)
+    return f"{'█' * against:░>{HALF}}│{'█' * proven:░<{HALF}}"
+
+
+def weighed(finding: Mapping[str, Any], criteria: Criteria) -> str:
+    """Say collected and needed: the odds for and against."""
+    return (
+        f"for {odds(finding['odds_for'])} of {odds(1 / criteria.beta)}, "
+        f"against {odds(finding['odds_against'])} of {odds(1 / criteria.alpha)}"
+    )
+
+
+def counted(finding: Mapping[str, Any]) -> str:
+    """Say on how many requests the finding rests, and what is allowed; "" when there are none."""
+    requests, limit = finding["canary_requests"], finding["limit"]
+    if not requests:
+        return ""
+    bad = "slow" if finding["rule"].startswith("latency") else "failed"
+    text = f"{number(finding['canary_bad'])} of {number(requests)} {bad}"
+    if finding["estimate"] is not None:
+        text += f", {percent(finding['estimate'])}"
+    if finding.get("interval"):
+        low, high = finding["interval"]
+        text += f" (truly {percent(low)} to {percent(high)})"
+    return text + (f", {percent(limit)} allowed" if limit is not None else "")
+
+
+def _columns(value: float, probability: float) -> int:
+    """How much of a half is filled when odds of 1/probability fill it."""
+    if value <= 1 or probability >= 1:
+        return 0
+    return min(HALF, round(HALF * log(value) / log(1 / probability)))

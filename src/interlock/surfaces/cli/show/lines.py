@@ -1,0 +1,145 @@
+"""What has changed in a run since we last looked, as lines that are never redrawn?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from interlock.app.verbs import View
+from interlock.core.rollout import Rollout
+from interlock.core.steps import Until, Watch, spell
+from interlock.ports.store import Entry
+from interlock.surfaces.cli.show.words import brief, number, odds, percent
+
+PROGRESS_EVERY = timedelta(seconds=60)
+"""How often a watch that goes on is worth a line: often enough for what ends a silent job."""
+
+ICONS = {
+    "began": "→",
+    "done": "✔",
+    "held": "◔",
+    "order": "!",
+    "unsafe": "✖",
+    "failed": "✖",
+    "turned": "←",
+    "not begun": "✖",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened, for people (`text`) and for programs."""
+
+    at: datetime
+    environment: str
+    kind: str
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S} {self.environment:<10} {self.text}"
+
+
+class Log:
+    """Remembers what was said of one run, and says what is new."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, int] = {}
+        self._at_step: dict[str, tuple[bool, int]] = {}
+        self._reasons: dict[str, str] = {}
+        self._progress: datetime | None = None
+        self._keeper = True
+
+    def news(self, view: View, now: datetime) -> list[Line]:
+        """Return a line for each change since the last call, oldest first."""
+        lines: list[Line] = []
+        for rollout in view.rollouts:
+            lines += self._journal(view, rollout)
+            lines += self._standing(rollout, now)
+        lines.sort(key=lambda line: line.at)
+        return [*lines, *self._keeper_line(view, now), *self._watched(view, now, quiet=not lines)]
+
+    def journal(self, view: View) -> list[Line]:
+        """Return what the records say, oldest first, and nothing of how it stands just now."""
+        lines = [line for rollout in view.rollouts for line in self._journal(view, rollout)]
+        return sorted(lines, key=lambda line: line.at)
+
+    def _journal(self, view: View, rollout: Rollout) -> list[Line]:
+        entries = view.entries.get(rollout.id, ())
+        said = self._said.get(rollout.id, 0)
+        if entries:
+            self._said[rollout.id] = entries[-1].seq
+        turned = next((entry.seq for entry in entries if entry.kind == "turned"), None)
+        fresh = (entry for entry in entries if entry.seq > said)
+        return [_entry(rollout, entry, back=turned is not None and entry.seq > turned) for entry in fresh]
+
+    def _standing(self, rollout: Rollout, now: datetime) -> list[Line]:
+        """Say which step began, when it lasts long enough to be seen, and what it is held by."""
+        if rollout.over:
+            return []
+        lines = []
+        place = (rollout.going_back, rollout.index)
+        if self._at_step.get(rollout.id) != place:
+            self._at_step[rollout.id] = place
+            self._progress = now
+            text = f"→ {_place(rollout, rollout.index, back=rollout.going_back)} {rollout.next_step}"
+            lines.append(Line(rollout.step_since, rollout.stage.environment, "step", text, {"index": rollout.index}))
+        if rollout.reason and not rollout.going_back and self._reasons.get(rollout.id, "") != rollout.reason:
+            lines.append(Line(now, rollout.stage.environment, "waits", f"◔ {rollout.reason}"))
+        self._reasons[rollout.id] = rollout.reason
+        return lines
+
+    def _keeper_line(self, view: View, now: datetime) -> list[Line]:
+        if view.keeper == self._keeper or view.over:
+            return []
+        self._keeper = view.keeper
+        text = "✔ a keeper answers again" if view.keeper else "✖ no keeper answers: the rollout stands still"
+        return [Line(now, view.current.stage.environment, "keeper", text, {"answers": view.keeper})]
+
+    def _watched(self, view: View, now: datetime, *, quiet: bool) -> list[Line]:
+        rollout, step = view.current, view.current.next_step
+        due = self._progress is None or now - self._progress >= PROGRESS_EVERY
+        if not (quiet and due) or not isinstance(step, Watch) or not view.keeper:
+            return []
+        self._progress = now
+        return [Line(now, rollout.stage.environment, "progress", f"◌ {progress(view, rollout, step, now)}")]
+
+
+def progress(view: View, rollout: Rollout, step: Watch, now: datetime) -> str:
+    """Say how far a watch has come: time, requests, odds."""
+    if step.until in (Until.APPROVED, Until.RECOVERED):
+        return f"{step}: for {brief(now - rollout.step_since)}"
+    text = f"{brief(rollout.observed)} of {spell(step.duration)} observed"
+    live = view.live.get(rollout.id)
+    if live is None or rollout.stage.criteria is None:
+        return text
+    tally = live["tally"]["canary"]
+    text += f", {number(tally['completed'])} requests, {number(tally['failed'])} failed"
+    points = live["points"]
+    if points and points[-1]["canary"][1] is not None:
+        text += f", {percent(points[-1]['canary'][1])} now"
+    worst = max((f["odds_against"] for f in live["judgement"]["findings"]), default=None)
+    least = min((f["odds_for"] for f in live["judgement"]["findings"]), default=None)
+    if worst is None or least is None:
+        return text
+    criteria = rollout.stage.criteria
+    proof = f"odds for {odds(least)} of {odds(1 / criteria.beta)}"
+    return f"{text}; {proof}, against {odds(worst)} of {odds(1 / criteria.alpha)}"
+
+
+def _entry(rollout: Rollout, entry: Entry, *, back: bool) -> Line:
+    icon = ICONS.get(entry.kind, "•")
+    if entry.kind == "ended":
+        icon = "✔" if entry.data.get("phase") == "succeeded" else "✖"
+    place = ""
+    if entry.kind in ("done", "failed") and isinstance(entry.data.get("index"), int):
+        place = f"{_place(rollout, entry.data['index'], back=back)} "
+    data = {name: value for name, value in entry.data.items() if name not in ("judgement", "points")}
+    text = f"{icon} {place}{entry.text}"
+    return Line(entry.at, rollout.stage.environment, entry.kind, text, {**data, "text": entry.text, "seq": entry.seq})
+
+
+def _place(rollout: Rollout, index: int, *, back: bool) -> str:
+    total = len(rollout.way_back if back else rollout.stage.steps)
+    return f"{'back ' if back else ''}{index + 1}/{total}"

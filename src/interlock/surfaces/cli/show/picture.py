@@ -1,0 +1,305 @@
+"""How does one run look, all of it at a glance?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from textwrap import wrap
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from interlock.app.verbs import View
+from interlock.core.criteria import Criteria
+from interlock.core.release import Revision
+from interlock.core.rollout import Phase, Rollout
+from interlock.core.steps import SetWeight, Step, Until, Watch, spell
+from interlock.surfaces.cli.show import evidence
+from interlock.surfaces.cli.show.trend import LABEL, trend
+from interlock.surfaces.cli.show.waits import Waits, waits
+from interlock.surfaces.cli.show.words import ICONS, STYLES, brief, moment, number, percent
+
+LABELS = 13
+"""Columns of the header's labels."""
+
+FIRM = "\u00a0"
+"""A blank at which no line is broken; it is written as a plain one."""
+
+BAR = 20
+NEAR = 2
+"""How many steps on either side of the present one stay visible when the others are folded."""
+
+
+def picture(view: View, now: datetime, width: int, *, folded: bool = False) -> RenderableType:
+    """Draw a run in `width` columns: a header about where it stands, then a tree of environments.
+
+    `folded` leaves out the steps far from the present one.
+    """
+    return Group(*header(view, now, width), Text(), *_trees(view, now, width, folded=folded))
+
+
+def header(view: View, now: datetime, width: int) -> Iterator[Text]:
+    """Yield the lines that say where the run stands, what it waits for and who can move it."""
+    rollout, stage = view.current, view.current.stage
+    wait = waits(rollout, now)
+    yield from _line("Run", f"{view.run}: {view.plan.service} {view.plan.version}, plan {view.plan.hash}", width)
+    yield from _line("Status", _status(rollout, now), width, STYLES[rollout.phase])
+    if view.not_begun or rollout.reason:
+        yield from _line("Message", view.not_begun or rollout.reason, width)
+    trouble = _live(view, rollout).get("trouble")
+    if trouble:
+        yield from _line("Trouble", trouble, width, "red")
+    if not rollout.over and not view.keeper:
+        text = "no keeper answers, the rollout stands still; to start one: interlock doctor --start"
+        yield from _line("Keeper", text, width, "bold red")
+    yield from _waiting(wait, now, width)
+    if wait.orders:
+        verbs = " | ".join(f"interlock {order} {_subject(view, order)}".replace(" ", FIRM) for order in wait.orders)
+        yield from _line("Move it", f"{verbs} (any user of this account)", width)
+    place = len(view.rollouts)
+    yield from _line("Environment", f"{stage.environment} ({place} of {len(view.plan.stages)})", width)
+    yield from _line("Strategy", stage.strategy.value, width)
+    if not rollout.over:
+        yield from _line("  Step", _step_of(rollout), width)
+    yield from _line("  Weight", _weight(view, rollout), width)
+    yield from _line("  Users", _users(view, rollout), width)
+    if (bake := _baked(rollout)) is not None:
+        yield from _line("  Bake", bake, width)
+    for said in (said for one in view.rollouts for said in one.unproven):
+        yield from _line("Unproven", said, width, "yellow")
+
+
+def _status(rollout: Rollout, now: datetime) -> str:
+    icon, since = ICONS[rollout.phase], moment(rollout.since, now)
+    if rollout.over:
+        return f"{icon} {rollout.phase.value} since {since}, after {brief(rollout.since - rollout.started)}"
+    return f"{icon} {rollout.phase.value} since {since} ({brief(now - rollout.since)})"
+
+
+def _waiting(wait: Waits, now: datetime, width: int) -> Iterator[Text]:
+    if not wait.what:
+        return
+    yield from _line("Waits for", wait.what, width)
+    if wait.since is not None:
+        yield from _line("  since", f"{moment(wait.since, now)} ({brief(now - wait.since)})", width)
+    if wait.until is not None:
+        earliest = f"{moment(wait.earliest, now)} at the earliest; " if wait.earliest else ""
+        yield from _line("  until", f"{earliest}{moment(wait.until, now)} at the latest, then it {_verb(wait)}", width)
+
+
+def _verb(wait: Waits) -> str:
+    return wait.then.removeprefix("it ")
+
+
+def _subject(view: View, order: str) -> str:
+    return "VERSION" if order == "rollback" else view.run
+
+
+def _step_of(rollout: Rollout) -> str:
+    way = "of the rollback, " if rollout.going_back else ""
+    return f"{rollout.index + 1}/{len(rollout.way)} {way}{rollout.next_step}"
+
+
+def _weight(view: View, rollout: Rollout) -> str:
+    if rollout.phase is Phase.SUCCEEDED:
+        return f"all of the traffic on {rollout.stage.revision.name}"
+    wanted = f"{rollout.weight} wanted"
+    route = _live(view, rollout).get("route")
+    if route is not None:
+        has = route["weight"]["points"] / 100 if route["canary"] == rollout.stage.revision.name else 0.0
+        if route["stable"] == rollout.stage.revision.name:
+            has = 100.0
+        wanted += f", {has:g} % in force"
+    seen = _observed(view, rollout)
+    return wanted + (f"; {seen}" if seen else "")
+
+
+def _observed(view: View, rollout: Rollout) -> str:
+    """Return how the last weight was observed, in the journal's words."""
+    for entry in reversed(view.entries.get(rollout.id, ())):
+        if entry.kind == "done" and "observed" in entry.text and entry.text.startswith(("weight ", "traffic back")):
+            return entry.text.partition(": ")[2]
+    return ""
+
+
+def _users(view: View, rollout: Rollout) -> str:
+    """Say what share of the users' requests the new revision has at this weight, or how many it had over all."""
+    share = _live(view, rollout).get("share") or {"canary": 0, "stable": 0}
+    if not rollout.going_back and (asked := share["canary"] + share["stable"]):
+        part = percent(share["canary"] / asked)
+        return f"{part} of {number(asked)} requests on the new revision since it has this weight"
+    tally = _tally(view, rollout)
+    if tally is None:
+        return "not known"
+    new, old = tally["canary"]["completed"], tally["stable"]["completed"]
+    bad = f", {number(tally['canary']['failed'])} failed" if new else ""
+    return f"{number(new)} requests on the new revision{bad}; {number(old)} on the old one beside it"
+
+
+def _baked(rollout: Rollout) -> str | None:
+    step = rollout.next_step
+    if not isinstance(step, Watch) or step.until is Until.APPROVED or not step.duration:
+        return None
+    if step.until is Until.RECOVERED:
+        return f"until it was well for {spell(step.duration)} on end"
+    done = min(1.0, rollout.observed / step.duration)
+    bar = "█" * int(BAR * done)
+    left = brief(max(timedelta(0), step.duration - rollout.observed))
+    return f"{bar:░<{BAR}} {brief(rollout.observed)} of {spell(step.duration)} observed, {left} left"
+
+
+def _trees(view: View, now: datetime, width: int, *, folded: bool) -> Iterator[Tree]:
+    tree = Tree(Text(view.run, style="bold"), guide_style="dim")
+    begun = {rollout.stage.environment: rollout for rollout in view.rollouts}
+    for stage in view.plan.stages:
+        rollout = begun.get(stage.environment)
+        if rollout is None:
+            tree.add(Text(f"· {stage.environment}: {stage.strategy.value}, {len(stage.steps)} steps, not begun", "dim"))
+        elif rollout is view.current:
+            _environment(tree.add(_title(rollout, now)), view, rollout, now, width, folded=folded)
+        else:
+            tree.add(_title(rollout, now))
+    yield tree
+
+
+def _title(rollout: Rollout, now: datetime) -> Text:
+    took = (rollout.since if rollout.over else now) - rollout.started
+    text = f"{ICONS[rollout.phase]} {rollout.stage.environment}: {rollout.phase.value}, {brief(took)}"
+    return Text(text, STYLES[rollout.phase])
+
+
+def _environment(node: Tree, view: View, rollout: Rollout, now: datetime, width: int, *, folded: bool) -> None:
+    stage = rollout.stage
+    steps = node.add(Text(f"steps, {stage.strategy.value}"))
+    for line in _steps(rollout, now, folded=folded):
+        steps.add(line)
+    if rollout.going_back:
+        back = node.add(Text("rollback", "red"))
+        for line in _way_back(rollout, now):
+            back.add(line)
+    for side, revision in (("canary", stage.revision), ("stable", stage.replaces)):
+        if revision is not None:
+            node.add(_revision(view, rollout, side, revision))
+    _evidence(node, view, rollout)
+    lines = _trend(view, rollout, width)
+    if lines:
+        node.add(_unwrapped("\n".join(("trend", *lines))))
+
+
+def _steps(rollout: Rollout, now: datetime, *, folded: bool) -> Iterator[Text]:
+    steps = rollout.stage.steps
+    at = rollout.turned_at if rollout.turned_at is not None else rollout.index
+    low, high = (max(0, at - NEAR), min(len(steps), at + NEAR + 1)) if folded else (0, len(steps))
+    if low > 0:
+        yield Text(f"✔ 1 to {low} done", "green")
+    for index in range(low, high):
+        yield _step(rollout, steps[index], index, at, now)
+    if high < len(steps):
+        yield Text(f"· {high + 1} to {len(steps)} to come", "dim")
+
+
+def _step(rollout: Rollout, step: Step, index: int, at: int, now: datetime) -> Text:
+    text = f"{index + 1} {step}"
+    unproven = any(said.startswith(f"step {index + 1} (") for said in rollout.unproven)
+    if index < at or rollout.phase is Phase.SUCCEEDED:
+        return _unwrapped(f"⚠ {text}, unproven" if unproven else f"✔ {text}", "yellow" if unproven else "green")
+    if index > at:
+        return _unwrapped(f"· {text}", "dim")
+    if rollout.going_back:
+        return _unwrapped(f"✖ {text}", "red")
+    return _unwrapped(f"{ICONS[rollout.phase]} {text}, for {brief(now - rollout.step_since)}", STYLES[rollout.phase])
+
+
+def _way_back(rollout: Rollout, now: datetime) -> Iterator[Text]:
+    done = rollout.phase in (Phase.ROLLED_BACK, Phase.SUPERSEDED)
+    for index, step in enumerate(rollout.way_back):
+        text = f"{index + 1} {step}"
+        if done or index < rollout.index:
+            yield _unwrapped(f"✔ {text}", "green")
+        elif index > rollout.index:
+            yield _unwrapped(f"· {text}", "dim")
+        elif rollout.phase is Phase.FAILED:
+            yield _unwrapped(f"✖ {text}", "bold red")
+        else:
+            yield _unwrapped(f"◌ {text}, for {brief(now - rollout.step_since)}", "red")
+
+
+def _revision(view: View, rollout: Rollout, side: str, revision: Revision) -> Text:
+    strength = _live(view, rollout).get("strength", {}).get(revision.name)
+    full = revision.release.configuration.instances
+    ready = f"{strength['ready']} of {strength['full']} ready" if strength else f"full set {full}"
+    share = rollout.weight if side == "canary" else rollout.weight.rest
+    text = f"{side} {revision.name}: {revision.release.version}, {ready}"
+    return Text(text + ("" if rollout.over else f", {share} wanted"))
+
+
+def _evidence(node: Tree, view: View, rollout: Rollout) -> None:
+    if rollout.stage.criteria is None:
+        node.add(Text("evidence: health and smoke tests; traffic is not judged here", "dim"))
+        return
+    judgement = _judgement(view, rollout)
+    if judgement is None:
+        return
+    verdict = judgement["verdict"]
+    icon = evidence.ICONS[verdict]
+    tree = node.add(Text(f"evidence: {icon} {verdict}; bars run from rollback to proof, odds to 1"))
+    for finding in judgement["findings"]:
+        _finding(tree, finding, rollout.stage.criteria)
+    if judgement["missing"]:
+        tree.add(Text(judgement["missing"], "yellow"))
+
+
+def _finding(tree: Tree, finding: Mapping[str, Any], criteria: Criteria) -> None:
+    style = {"fail": "red", "pass": "green"}.get(finding["verdict"], "")
+    icon = evidence.ICONS[finding["verdict"]]
+    weighed = evidence.weighed(finding, criteria)
+    line = _unwrapped(f"{icon} {finding['rule']:<12} {evidence.bar(finding, criteria)} {weighed}", style)
+    counted = evidence.counted(finding)
+    tree.add(line.append(f"\n  {counted}", "dim") if counted else line)
+
+
+def _trend(view: View, rollout: Rollout, width: int) -> list[str]:
+    sides = ("canary", "stable") if rollout.stage.replaces else ("canary",)
+    guides, figures = 8, 28
+    columns = min(60, width - guides - LABEL - figures)
+    return trend(_live(view, rollout).get("points", ()), columns, sides)
+
+
+def _live(view: View, rollout: Rollout) -> Mapping[str, Any]:
+    return view.live.get(rollout.id, {})
+
+
+def _tally(view: View, rollout: Rollout) -> Mapping[str, Any] | None:
+    tally: Mapping[str, Any] | None = _live(view, rollout).get("tally") or view.checkpoints.get(rollout.id, {}).get(
+        "tally"
+    )
+    return tally
+
+
+def _judgement(view: View, rollout: Rollout) -> Mapping[str, Any] | None:
+    """Return what the judge says now, else what it said last; None before a weight, when there is nothing to judge."""
+    if not any(isinstance(step, SetWeight) for step in rollout.reached):
+        return None
+    now: Mapping[str, Any] | None = _live(view, rollout).get("judgement")
+    if now is not None:
+        return now
+    said = (
+        entry.data["judgement"] for entry in reversed(view.entries.get(rollout.id, ())) if "judgement" in entry.data
+    )
+    return next(said, None)
+
+
+def _line(label: str, text: str, width: int, style: str = "") -> Iterator[Text]:
+    """Lay out one field of the header, broken between words under its own column."""
+    firm = text.replace(" %", f"{FIRM}%")
+    lines = wrap(firm, max(20, width - LABELS), break_on_hyphens=False) or [""]
+    for position, line in enumerate(lines):
+        head = f"{label}:" if position == 0 else ""
+        heading = (f"{head:<{LABELS}}", "" if label.startswith(" ") else "bold")
+        yield Text.assemble(heading, (line.replace(FIRM, " "), style))
+
+
+def _unwrapped(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")

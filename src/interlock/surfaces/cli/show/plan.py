@@ -1,0 +1,140 @@
+"""How does a plan look before anything is done?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from interlock.core.plan import Plan, Stage
+from interlock.core.record import plain
+from interlock.core.steps import Drain, Gate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch, spell
+from interlock.surfaces.cli.show.words import brief
+
+References = Mapping[str, Sequence[tuple[str, str]]]
+"""By environment: (variable, reference) of each secret; values are in no plan."""
+
+
+def lines(plan: Plan, references: References, width: int = 100) -> Iterator[str]:
+    """Yield the plan as text: each environment with its steps and its whole rollback, then one line for all."""
+    artefact = plan.stages[-1].revision.release.artefact
+    yield f"Plan {plan.hash}: {plan.service} {plan.version}"
+    yield f"Artefact {artefact.digest[:19]}… from {artefact.source}"
+    for stage in plan.stages:
+        yield ""
+        yield from _stage(stage, references.get(stage.environment, ()), width)
+    yield ""
+    yield summary(plan)
+
+
+def summary(plan: Plan) -> str:
+    """Say the whole plan in one line."""
+    steps = sum(len(stage.steps) for stage in plan.stages)
+    best, worst = (sum((getattr(s, a) for s in plan.stages[1:]), getattr(plan.stages[0], a)) for a in _BOUNDS)
+    where = " then ".join(stage.environment for stage in plan.stages)
+    return (
+        f"Plan: {where}, {steps} steps, {brief(best)} at best, {brief(worst)} at worst before it goes back by itself."
+    )
+
+
+def document(plan: Plan, references: References) -> dict[str, Any]:
+    """Return the plan for programs."""
+    return {
+        "type": "plan",
+        "hash": plan.hash,
+        "service": plan.service,
+        "version": plan.version,
+        "summary": summary(plan),
+        "stages": [
+            {
+                "environment": stage.environment,
+                "steps": [str(step) for step in stage.steps],
+                "rollback": [str(step) for step in stage.rollback],
+                "replaces": stage.replaces.name if stage.replaces else None,
+                "revision": stage.revision.name,
+                "seconds_at_best": stage.shortest.total_seconds(),
+                "seconds_at_worst": stage.longest.total_seconds(),
+                "notes": list(stage.notes),
+                "secrets": dict(references.get(stage.environment, ())),
+            }
+            for stage in plan.stages
+        ],
+        "plan": plain(plan),
+    }
+
+
+_BOUNDS = ("shortest", "longest")
+
+
+def _stage(stage: Stage, secrets: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    new, old = stage.revision, stage.replaces
+    configuration = new.release.configuration
+    yield f"{stage.environment}: {stage.strategy.value} on {stage.entrance.address}:{stage.entrance.port}"
+    yield f"  + {new.name}: {new.release.version}, {configuration.instances} × {' '.join(configuration.command)}"
+    yield f"  - {old.name}: {old.release.version}" if old else "  - nothing runs there yet"
+    for variable, reference in secrets:
+        yield f"  secret {variable} from {reference}"
+    yield f"  takes {brief(stage.shortest)} at best, {brief(stage.longest)} at worst"
+    for note in stage.notes:
+        yield from _wrapped("  ! " if note.startswith("WARNING") else "  i ", note, width)
+    yield from _criteria(stage)
+    yield "  steps"
+    yield from _numbered(stage.steps)
+    yield "  rollback"
+    yield from _numbered(stage.rollback)
+
+
+def _criteria(stage: Stage) -> Iterator[str]:
+    criteria = stage.criteria
+    if criteria is None:
+        yield "  evidence: health and smoke tests; traffic is not judged here"
+        return
+    slow = spell(criteria.latency_p99) if criteria.latency_p99 else f"{criteria.latency_factor:g} × stable's"
+    yield (
+        f"  evidence: error rate up to {100 * criteria.error_rate:g} %, p99 up to {slow}, a sample every "
+        f"{spell(criteria.sample_every)}"
+    )
+    yield (
+        f"  decides: back at odds of {1 / criteria.alpha:.0f} to 1, on at {1 / criteria.beta:.0f} to 1; without proof "
+        f"{criteria.without_proof.value}"
+    )
+
+
+def _numbered(steps: Sequence[Step]) -> Iterator[str]:
+    for place, step in enumerate(steps, 1):
+        limit = _limit(step)
+        yield f"   {place:>2} {_sign(step)} {step}" + (f" ({limit})" if limit else "")
+
+
+def _sign(step: Step) -> str:
+    """As in terraform: + comes, ~ changes, - goes; what only looks has none."""
+    match step:
+        case Start():
+            return "+"
+        case SetWeight() | Settle():
+            return "~"
+        case Drain() | Retire():
+            return "-"
+    return " "
+
+
+def _limit(step: Step) -> str:
+    match step:
+        case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
+            return f"within {spell(within)}"
+        case Gate(patience=patience):
+            return f"at most {spell(patience)}"
+        case Watch(duration=duration, patience=patience) if duration:
+            return f"holds {spell(patience)} more at most"
+    return ""
+
+
+def _wrapped(mark: str, text: str, width: int) -> Iterator[str]:
+    yield from wrap(
+        text,
+        width,
+        initial_indent=mark,
+        subsequent_indent=" " * len(mark),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )

@@ -1,0 +1,101 @@
+"""What does a rollout wait for, since when, until when, what happens then, and who can move it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from interlock.core.rollout import Phase, Rollout
+from interlock.core.steps import Drain, Gate, SetWeight, Smoke, Start, Step, Until, Watch, spell
+from interlock.surfaces.cli.show.words import brief
+
+PAUSED_AT_MOST = timedelta(hours=24)
+"""What the engine allows a pause; a test holds the two together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """`earliest` and `until` bound the end of the wait, `then` is what follows at `until`; `orders` are the commands
+    that change something now."""
+
+    what: str
+    since: datetime | None = None
+    earliest: datetime | None = None
+    until: datetime | None = None
+    then: str = ""
+    orders: tuple[str, ...] = ()
+
+
+def waits(rollout: Rollout, now: datetime) -> Waits:
+    """Say what the rollout waits for."""
+    step = rollout.next_step
+    if step is None:
+        return Waits("", orders=_afterwards(rollout))
+    if rollout.phase is Phase.PAUSED:
+        until = rollout.since + PAUSED_AT_MOST
+        return Waits("a person, who paused it", rollout.since, None, until, "goes back", ("resume", "abort"))
+    within, then = _within(step), "it gives up and pages" if rollout.going_back else "goes back"
+    last = None if within is None else rollout.step_since + within
+    return Waits(_what(rollout, step), rollout.step_since, _earliest(rollout, step, now), last, then, _orders(rollout))
+
+
+def _what(rollout: Rollout, step: Step) -> str:
+    match step:
+        case Gate():
+            return str(step)
+        case Start(instances=instances):
+            return f"{instances} ready instance{'s' if instances > 1 else ''} of {step.revision}"
+        case Smoke():
+            return f"the smoke tests of {step.revision}"
+        case SetWeight(weight=weight):
+            return f"{weight} of the traffic on {rollout.stage.revision.name}, observed at the data plane"
+        case Watch(until=Until.APPROVED):
+            return "a person's approval"
+        case Watch(until=Until.RECOVERED):
+            return f"health and error rate back to normal for {spell(step.duration)}"
+        case Watch(until=Until.PROVEN) if rollout.observed >= step.duration:
+            return "proof: enough requests to call the release safe"
+        case Watch():
+            left = brief(step.duration - rollout.observed)
+            return f"{left} more to be observed" + (", and proof" if step.until is Until.PROVEN else "")
+        case Drain():
+            return f"the requests under way on {step.revision}"
+    return str(step)
+
+
+def _within(step: Step) -> timedelta | None:
+    match step:
+        case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
+            return within
+        case Gate(patience=patience):
+            return patience
+        case Watch(duration=duration, patience=patience):
+            return duration + patience
+    return None
+
+
+def _earliest(rollout: Rollout, step: Step, now: datetime) -> datetime | None:
+    uncounted = (Until.APPROVED, Until.RECOVERED)
+    if not isinstance(step, Watch) or step.until in uncounted or rollout.observed >= step.duration:
+        return None
+    return now + step.duration - rollout.observed
+
+
+def _orders(rollout: Rollout) -> tuple[str, ...]:
+    if rollout.going_back:
+        return ()
+    step = rollout.next_step
+    if isinstance(step, Watch) and step.until is Until.APPROVED:
+        return ("approve", "abort")
+    return ("pause", "promote", "abort") if isinstance(step, Watch) else ("pause", "abort")
+
+
+def _afterwards(rollout: Rollout) -> tuple[str, ...]:
+    match rollout.phase:
+        case Phase.FAILED:
+            return ("abort",)
+        case Phase.SUCCEEDED:
+            return ("rollback",) if rollout.stage.replaces else ()
+        case Phase.ROLLED_BACK:
+            return ("retry",)
+    return ()
