@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.core.examples import canary_stage
 
+from interlock.core.criteria import Criteria
+from interlock.core.health import SmokeTest
 from interlock.core.judge.baseline import History
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain, restore
@@ -24,6 +26,7 @@ from interlock.core.rollout import Done, Failed, Held, Observed, Order, Rollout,
 from interlock.core.route import Route
 from interlock.core.sample import Reading, Sample
 from interlock.core.source import Source
+from interlock.core.steps import Step
 from interlock.core.tally import Tally
 from interlock.core.weight import WHOLE, Weight
 
@@ -65,6 +68,9 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
 
 
 KINDS: list[Any] = [
+    *typing.get_args(Step),
+    Criteria,
+    SmokeTest,
     Revision,
     Instance,
     Route,

@@ -1,0 +1,194 @@
+"""Does the order of a strategy's steps alone keep the interlocks, for every size, forward and back from every step?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+from tests.core.examples import revision, stage_of
+from tests.core.test_rollout import AT
+
+from interlock.core.plan import Stage, StrategyName
+from interlock.core.release import Revision
+from interlock.core.rollout import Rollout, begin
+from interlock.core.steps import Drain, Gate, GateName, Retire, Settle, SetWeight, Smoke, Start, Step, Until, Watch
+from interlock.core.strategy import Pace
+from interlock.core.weight import ALL, NONE, WHOLE, Weight
+
+SIZES = [(new, old) for new in range(1, 8) for old in (None, 1, 2, 3, new, 7)]
+PACES = [Pace(), Pace(approve=True, judged=False, staged=False), Pace(weights=(Weight(1), Weight(9999), ALL))]
+
+
+def every(strategy: StrategyName) -> Iterator[Stage]:
+    for new, old in dict.fromkeys(SIZES):
+        for pace in PACES:
+            yield stage_of(strategy, revision("new", new), revision("old", old) if old else None, pace)
+
+
+@dataclass
+class Model:
+    """Two revisions, their ready instances, and a weight: what the steps do to them, and what they may never do."""
+
+    stage: Stage
+    ready: dict[str, int] = field(default_factory=dict)
+    serving: dict[str, int] = field(default_factory=dict)
+    weight: Weight = NONE
+    settled: str | None = None
+    tested: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stage.replaces:
+            old = self.stage.replaces
+            self.ready[old.name] = self.serving[old.name] = old.release.configuration.instances
+
+    def take(self, step: Step) -> None:
+        match step:
+            case Start(revision=name, instances=instances):
+                self.ready[name] = self.serving[name] = max(self.ready.get(name, 0), instances)
+            case Smoke(revision=name):
+                assert self.serving[name] >= 1
+                self.tested = True
+            case SetWeight(weight=weight):
+                self.weight, self.settled = weight, None
+                assert self.tested or weight == NONE
+                self.carries()
+            case Settle(revision=name):
+                self.settled = name
+                self.carries()
+            case Drain(revision=name, keep=keep):
+                assert keep < self.serving[name]
+                self.serving[name] = keep
+                self.carries()
+            case Retire(revision=name, keep=keep):
+                assert self.serving.get(name, 0) == keep, "retired before it was drained"
+                self.ready[name] = keep
+
+    def share(self, revision: Revision) -> Weight:
+        if self.settled is not None:
+            return ALL if revision.name == self.settled else NONE
+        return self.weight if revision is self.stage.revision else self.weight.rest
+
+    def carries(self) -> None:
+        for one in (self.stage.revision, self.stage.replaces):
+            if one is not None:
+                size = one.release.configuration.instances
+                assert self.serving.get(one.name, 0) >= self.share(one).needs(size), f"{one.name} at {self.weight}"
+
+    @property
+    def capacity(self) -> float:
+        """How much of the whole traffic the ready instances can carry."""
+        both = (self.stage.revision, self.stage.replaces)
+        return sum(self.serving.get(r.name, 0) / r.release.configuration.instances for r in both if r is not None)
+
+
+@pytest.mark.parametrize("strategy", StrategyName)
+def test_every_layout_keeps_the_interlocks_and_ends_with_the_new_revision_alone(strategy: StrategyName) -> None:
+    for stage in every(strategy):
+        model = Model(stage)
+        for step in stage.steps:
+            before = (dict(model.serving), model.weight)
+            model.take(step)
+            changed = (model.serving != before[0]) + (model.weight != before[1])
+            assert changed <= 1, "membership and weight changed in one step"
+            if stage.replaces is not None:
+                assert model.capacity >= 1 - 2 / WHOLE
+        assert model.share(stage.revision) == ALL
+        assert model.ready == {stage.revision.name: stage.instances} | ({"old": 0} if stage.replaces else {})
+
+
+@pytest.mark.parametrize("strategy", StrategyName)
+def test_weights_rise_strictly_to_the_whole(strategy: StrategyName) -> None:
+    for stage in every(strategy):
+        weights = [step.weight for step in stage.steps if isinstance(step, SetWeight)]
+        assert weights == sorted(set(weights))
+        assert (weights[0] > NONE, weights[-1]) == (True, ALL)
+
+
+@pytest.mark.parametrize("strategy", StrategyName)
+def test_from_every_step_there_is_a_way_back_to_the_old_revision_alone(strategy: StrategyName) -> None:
+    for stage in every(strategy):
+        for turned_at in range(len(stage.steps)):
+            model, rollout = Model(stage), at(stage, turned_at)
+            for step in stage.steps[: turned_at + 1]:
+                model.take(step)
+            model.weight, model.settled = model.share(stage.revision), None
+            for step in rollout.way_back:
+                if isinstance(step, Drain) and not model.serving.get(step.revision):
+                    continue  # nothing was started, or has been stopped already
+                model.take(step)
+            assert model.share(stage.revision) == NONE
+            left = {name: ready for name, ready in model.ready.items() if ready}
+            assert left == ({"old": stage.replaces.release.configuration.instances} if stage.replaces else {})
+
+
+def at(stage: Stage, turned_at: int) -> Rollout:
+    return replace(begin("r", "run", "hash", stage, AT), turned_at=turned_at)
+
+
+@pytest.mark.parametrize("strategy", StrategyName)
+def test_gates_come_first_and_every_weight_is_watched(strategy: StrategyName) -> None:
+    for stage in every(strategy):
+        gates = [step.name for step in stage.steps if isinstance(step, Gate)]
+        assert gates[0] is GateName.NOT_QUARANTINED
+        assert gates[-1] is GateName.ROLLBACK_READY
+        assert all(isinstance(step, Gate) for step in stage.steps[: len(gates)])
+        for number, step in enumerate(stage.steps):
+            if isinstance(step, SetWeight):
+                watch = stage.steps[number + 1]
+                assert isinstance(watch, Watch)
+                assert watch.last is (step.weight == ALL)
+        assert [step for step in stage.steps if isinstance(step, Watch) and step.last] != []
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_rolling_replaces_one_at_a_time_and_surges_by_one(size: int) -> None:
+    stage = stage_of(StrategyName.ROLLING, revision("new", size), revision("old", size))
+    model = Model(stage)
+    most = 0
+    for step in stage.steps:
+        model.take(step)
+        watched = isinstance(step, Watch) and step.last
+        most = max(most, 0 if watched else sum(model.ready.values()))
+    assert most == size + 1
+    starts = [step.instances for step in stage.steps if isinstance(step, Start)]
+    assert starts == list(range(1, size + 1))
+
+
+@pytest.mark.parametrize("strategy", StrategyName)
+def test_no_step_is_there_for_nothing_in_a_rolling_rollout(strategy: StrategyName) -> None:
+    for stage in every(strategy):
+        keeps = [step.keep for step in stage.steps if isinstance(step, Drain) and step.revision == "old"]
+        assert keeps == sorted(set(keeps), reverse=True)
+
+
+def test_a_judged_environment_asks_for_proof_and_another_for_health_alone() -> None:
+    for judged, until in ((True, Until.PROVEN), (False, Until.QUIET)):
+        stage = stage_of(StrategyName.CANARY, revision("new"), revision("old"), Pace(judged=judged))
+        assert {step.until for step in stage.steps if isinstance(step, Watch) and not step.last} == {until}
+
+
+def test_a_person_is_asked_before_the_first_weight() -> None:
+    for strategy in StrategyName:
+        stage = stage_of(strategy, revision("new"), revision("old"), Pace(approve=True))
+        first = next(number for number, step in enumerate(stage.steps) if isinstance(step, SetWeight))
+        watch = stage.steps[first - 1]
+        assert isinstance(watch, Watch)
+        assert watch.until is Until.APPROVED
+
+
+@pytest.mark.parametrize(
+    "weights", [(), (ALL, ALL), (Weight(500), Weight(400), ALL), (NONE, ALL), (Weight(500),), (Weight(5), Weight(9999))]
+)
+def test_weights_that_do_not_rise_from_above_nothing_to_everything_are_refused(weights: tuple[Weight, ...]) -> None:
+    with pytest.raises(ValueError, match="weights must"):
+        Pace(weights=weights)
+
+
+def test_a_stage_knows_its_shortest_and_longest_time() -> None:
+    stage = stage_of(StrategyName.CANARY, revision("new"), revision("old"))
+    assert stage.shortest == timedelta(minutes=15 + 5 + 5 + 30)
+    assert stage.longest > stage.shortest + 4 * timedelta(minutes=30)
+    with pytest.raises(KeyError, match="other is no revision of the plan for production"):
+        stage.known("other")
