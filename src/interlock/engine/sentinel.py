@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -221,9 +221,10 @@ class Sentinel:
             reading = await self._ports.metrics.read(names)
         except MetricsError as error:
             self.unseen = str(error)
+            self._weigh(rollout, Sample(self._ports.clock.monotonic(), LOOK_EVERY, None, None))
             return
         sample = difference(self._reading, reading, stage.revision.name, stable)
-        self._reading, self._sampled = reading, self._ports.clock.monotonic()
+        self._reading, self._sampled = _kept(self._reading, reading), self._ports.clock.monotonic()
         self.unseen = self._uncounted(rollout, reading)
         if stage.revision.name in reading.revisions:
             self._blind_since = self._sampled
@@ -249,15 +250,21 @@ class Sentinel:
             self.observed += min(sample.covers, 2 * self.criteria.sample_every)
         if not (self._straddles or rollout.going_back or isinstance(rollout.next_step, SetWeight)):
             self.share = self.share.add(sample)
-        if weight != NONE:
-            concurrent = rollout.stage.replaces is not None and weight.points <= WHOLE - LEAST_CONTROL.points
-            self.evidence = observe(self.evidence, sample, concurrent=concurrent)
-            self.evidence = step(self.evidence) if self._straddles else self.evidence
-            self._straddles = False
-            self.judgement = judge(self.evidence)
+        self._weigh(rollout, sample)
         if self.judged and self.judgement.verdict is Verdict.FAIL and not rollout.going_back:
             tell(Unsafe(at, _accusation(self.judgement), quarantine=True))
         self._tell_news()
+
+    def _weigh(self, rollout: Rollout, sample: Sample) -> None:
+        """Give the judge a sample, or what it could not see, while users are on the new revision."""
+        weight = NONE if rollout.going_back else rollout.weight
+        if weight == NONE:
+            return
+        concurrent = rollout.stage.replaces is not None and weight.points <= WHOLE - LEAST_CONTROL.points
+        self.evidence = observe(self.evidence, sample, concurrent=concurrent)
+        if self._straddles and sample.canary is not None:
+            self.evidence, self._straddles = step(self.evidence), False
+        self.judgement = judge(self.evidence)
 
     def _judge_blindness(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
         now = self._ports.clock.monotonic()
@@ -288,6 +295,13 @@ class Sentinel:
 def _evidence(kept: Mapping[str, Any]) -> tuple[Evidence, Tally, Reading | None]:
     reading = restore(Reading, kept["reading"]) if kept["reading"] is not None else None
     return decode(kept["evidence"]), restore(Tally, kept["tally"]), reading
+
+
+def _kept(before: Reading | None, now: Reading) -> Reading:
+    """Return the reading to compare the next one with: a revision not counted this time keeps its last counters."""
+    if before is None or before.boot != now.boot:
+        return now
+    return replace(now, revisions={**before.revisions, **now.revisions})
 
 
 def _carrier(rollout: Rollout) -> Revision | None:
