@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import PurePath
 
 from interlock.adapters.artefacts.local import Directory
 from interlock.adapters.clock import SystemClock
@@ -50,7 +51,7 @@ class Planner:
         )
         store = SQLite(self._state.database)
         try:
-            return await self._plan(store, version, artefact, first=first, restart=restart)
+            return await self._plan(store, called(version, artefact), artefact, first=first, restart=restart)
         finally:
             store.close()
 
@@ -82,7 +83,7 @@ class Planner:
             if environment is self._file.production and known.stable is None and not first:
                 raise Blocked(
                     f"{environment.name} of {self._file.service} runs nothing yet: this first release has nothing to "
-                    f"go back to. If that is meant: interlock deploy {version} --first"
+                    "go back to. If that is meant, say so with --first"
                 )
             if restart or not await self._still_proven(store, intent, known):
                 stages.append(lay_out(intent, known))
@@ -130,6 +131,17 @@ class Planner:
     async def _running(self, store: SQLite, version: str, release: Release) -> AlreadyRunning:
         proof = (await store.proofs(self._file.service, self._file.production.name))[0]
         return AlreadyRunning(version, release.identity, f"{proof.at:%Y-%m-%d %H:%M:%S} UTC ({proof.rollout})")
+
+
+def called(version: str, artefact: Artefact) -> str:
+    """Return what people call the version: a directory's own name, without the way to it.
+
+    A directory without a name of its own, as ".", is called by its content's digest, shortened.
+    """
+    if "/" not in version and version not in (".", ".."):
+        return version
+    name = PurePath(version).name
+    return name if name not in ("", "..") else artefact.digest.removeprefix("sha256:")[:12]
 
 
 def _earlier(proofs: tuple[Proof, ...], to: str | None) -> Proof:

@@ -162,7 +162,7 @@ class Engine:
             return None
         return (
             f"the plan {plan.hash} was made to replace {planned or 'nothing'} in {stage.environment}, where "
-            f"{now or 'nothing'} is stable now. Plan again with: interlock plan {plan.version}"
+            f"{now or 'nothing'} is stable now. Plan again"
         )
 
     async def _begin(self, run: str, plan: Plan, stage: Stage, by: str) -> None:
