@@ -1,0 +1,116 @@
+"""A tiny service that behaves as the file beside it says. It needs nothing but the standard library, and starts fast.
+
+`manners.json` holds: `version`; `says`, the version its answers claim (else the same); `errors`, the share of requests
+answered 500; `latency`, seconds for an answer; `hangs`, whether it answers no user; `dies_after`, so many users'
+requests; `start`, seconds until it listens, in all slots `from_slot` on; `crashes`, whether it ends before that; `sick`, whether it is never ready;
+`stubborn`, whether it ignores SIGTERM. Paths: /healthz and /smoke, which are always answered well, /slow/SECONDS,
+/stream/SECONDS, all others. With ACCEPTS in its environment, it appends the time of each user's request to that file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MANNERS: dict[str, Any] = json.loads((Path(__file__).parent / "manners.json").read_text())
+VERSION: str = MANNERS["version"]
+ACCEPTS = os.environ.get("ACCEPTS")
+_accepts = os.open(ACCEPTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if ACCEPTS else -1
+_served = 0
+
+
+class Conversation(asyncio.Protocol):
+    """One connection: HTTP/1.1 without bodies of requests, one request after the other."""
+
+    transport: asyncio.Transport
+    _received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            line = self._received[: self._received.find(b"\r\n")]
+            self._received = self._received[end + 4 :]
+            self._begin(line.split(b" ")[1].decode())
+
+    def _begin(self, path: str) -> None:
+        if path in ("/healthz", "/smoke"):
+            self._answer("503 Sick" if MANNERS.get("sick") else "200 OK")
+            return
+        _count()
+        kind, _, seconds = path.removeprefix("/").partition("/")
+        if MANNERS.get("hangs"):
+            return
+        if kind == "stream":
+            self._stream(float(seconds))
+            return
+        status = "500 Oops" if random.random() < MANNERS.get("errors", 0) else "200 OK"
+        latency = float(MANNERS.get("latency", 0.02)) * random.uniform(0.75, 1.25)
+        later = float(seconds) if kind == "slow" else latency
+        asyncio.get_running_loop().call_later(later, self._answer, status)
+
+    def _answer(self, status: str) -> None:
+        body = json.dumps({"version": says(), "database": "ok"})
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Version: {says()}\r\n"
+        self._write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    def _stream(self, seconds: float) -> None:
+        self._write(f"HTTP/1.1 200 OK\r\nX-Version: {says()}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        self._go_on(time.monotonic() + seconds)
+
+    def _go_on(self, until: float) -> None:
+        if time.monotonic() >= until:
+            self._write(b"0\r\n\r\n")
+            return
+        self._write(b"5\r\ntick\n\r\n")
+        asyncio.get_running_loop().call_later(0.1, self._go_on, until)
+
+    def _write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+
+def says() -> str:
+    """Return the version that answers claim."""
+    return str(MANNERS.get("says", VERSION))
+
+
+def _count() -> None:
+    global _served
+    _served += 1
+    if _accepts >= 0:
+        os.write(_accepts, struct.pack("<d", time.time()))
+    if _served >= MANNERS.get("dies_after", sys.maxsize):
+        print("fatal: as asked", flush=True)
+        os._exit(3)
+
+
+async def serve() -> None:
+    """Listen where we are told, as late as our manners say."""
+    if MANNERS.get("stubborn"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if int(os.environ["INTERLOCK_SLOT"]) >= MANNERS.get("from_slot", 0):
+        await asyncio.sleep(MANNERS.get("start", 0))
+    if MANNERS.get("crashes"):
+        print(f"fatal: no such database: {os.environ.get('PASSWORD', '')}", flush=True)
+        sys.exit(4)
+    server = await asyncio.get_running_loop().create_server(
+        Conversation, "127.0.0.1", int(os.environ["PORT"]), backlog=1024
+    )
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    print(f"{VERSION} starts", flush=True)
+    asyncio.run(serve())
