@@ -14,18 +14,20 @@ class Tally:
     """Sums for the report, kept with the judge's state. `before` is stable's traffic of the hour before the rollout.
 
     `canary` and `stable` are the sides' sums while both were there; `last` is the new revision's since it had all the
-    traffic. `first_bad` and `last_bad` bound the time in which the new revision failed requests.
+    traffic, `returned` the old one's since it had it again. `first_bad` and `last_bad` are the ends of the first and the
+    last sample in which the new revision failed requests.
     """
 
     before: Baseline = field(default_factory=Baseline)
     canary: Side = field(default_factory=Side)
     stable: Side = field(default_factory=Side)
     last: Side = field(default_factory=Side)
+    returned: Side = field(default_factory=Side)
     first_bad: datetime | None = None
     last_bad: datetime | None = None
 
-    def add(self, sample: Sample, at: datetime, *, whole: bool) -> Tally:
-        """Count one more sample; `whole` when the new revision has all the traffic."""
+    def add(self, sample: Sample, at: datetime, *, whole: bool, back: bool = False) -> Tally:
+        """Count one more sample; `whole` when the new revision has all the traffic, `back` when the old one again."""
         canary, stable = sample.canary or Side(), sample.stable or Side()
         bad = canary.failed > 0
         return replace(
@@ -33,6 +35,7 @@ class Tally:
             canary=_sum(self.canary, canary),
             stable=_sum(self.stable, stable),
             last=_sum(self.last, canary) if whole else self.last,
+            returned=_sum(self.returned, stable) if back else self.returned,
             first_bad=self.first_bad or (at if bad else None),
             last_bad=at if bad else self.last_bad,
         )

@@ -21,6 +21,7 @@ from interlock.core.rollout import (
     Held,
     Observed,
     Order,
+    OrderKind,
     Phase,
     Refused,
     Rollout,
@@ -30,8 +31,9 @@ from interlock.core.rollout import (
 from interlock.core.steps import SetWeight, Until, Watch
 from interlock.core.weight import NONE, Weight
 from interlock.engine.journal import entries
-from interlock.engine.perform import Outcome, Performer
+from interlock.engine.perform import Performer
 from interlock.engine.ports import Ports
+from interlock.engine.scene import Outcome, Scene
 from interlock.engine.sentinel import Sentinel
 from interlock.ports.store import Busy, Entry, Proof, Quarantined, StoreError
 
@@ -57,7 +59,8 @@ class Drive:
         self._ports, self._epoch = ports, epoch
         self.sentinel = Sentinel(ports, lambda: self.rollout, epoch, history)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
-        self._performer = Performer(ports, self.sentinel, lambda: self.rollout, self._tell)
+        scene = Scene(ports, self.sentinel, lambda: self.rollout, self._tell)
+        self._performer = Performer(scene)
         self._step: asyncio.Task[None] | None = None
         self._turn = 0
         self._unwritten: tuple[Entry, ...] = ()
@@ -86,7 +89,8 @@ class Drive:
     async def order(self, order: Order) -> Rollout:
         """Give an order; return the rollout after it. Raises Refused, or StoreError when it cannot be recorded."""
         answer: asyncio.Future[Rollout] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait(Message(order, answer=answer))
+        data = self._evidence() if order.kind is OrderKind.PROMOTE else {}
+        self._inbox.put_nowait(Message(order, data, answer))
         return await answer
 
     async def _look_first(self) -> None:
@@ -112,7 +116,11 @@ class Drive:
         return f"the record says {rollout.weight} of the traffic, the data plane has {has}: going back is safe"
 
     def _find(self, finding: Unsafe) -> None:
-        self._inbox.put_nowait(Message(finding))
+        self._inbox.put_nowait(Message(finding, self._evidence()))
+
+    def _evidence(self) -> Mapping[str, Any]:
+        """Return what the judge says now, for the journal: the report quotes what a decision was made on."""
+        return {"judgement": plain(self.sentinel.judgement)} if self.sentinel.judged else {}
 
     def _tell(self, event: Held | Observed) -> None:
         self._inbox.put_nowait(Message(event, turn=self._turn))
@@ -187,6 +195,8 @@ class Drive:
         if not written and (after.phase, after.quarantine) == (before.phase, before.quarantine):
             self.rollout = after
             return True
+        if after.over:
+            await self.sentinel.keep()
         try:
             await self._save(after, written)
         except Busy as busy:  # a failed rollout's second way back, while another rollout is under way
@@ -232,6 +242,7 @@ class Drive:
         """A rollback that ended while the store was full is still to be written: until then its environment is busy."""
         while self._behind:
             try:
+                await self.sentinel.keep()
                 await self._save(self.rollout, ())
             except StoreError:
                 await self._ports.clock.sleep(TRY_AGAIN_AFTER)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -73,6 +74,7 @@ class Sentinel:
         self.observed = timedelta(0)
         self.healthy_for = timedelta(0)
         self.news = asyncio.Event()
+        self._counting = asyncio.Lock()
         self._reading: Reading | None = None
         self._sampled: float | None = None
         self._looked = self._kept = self._blind_since = ports.clock.monotonic()
@@ -126,6 +128,17 @@ class Sentinel:
         if self._sampled is None or now - self._sampled >= self.criteria.sample_every.total_seconds() - 0.05:
             await self._take_sample(rollout, tell)
         await self._checkpoint(rollout)
+
+    async def count(self) -> None:
+        """Take a sample at once: what is not counted before the proxy forgets a revision never is. Raises nothing."""
+        with suppress(Exception):
+            async with asyncio.timeout(LOOK_WITHIN.total_seconds()):
+                await self._take_sample(self._rollout(), lambda _: None)
+
+    async def keep(self) -> None:
+        """Write the last checkpoint, from which the report is made; a store that is full costs only that."""
+        with suppress(StoreError):
+            await self._ports.store.checkpoint(self._rollout().id, self._epoch, self.checkpoint())
 
     def stepped(self) -> None:
         """Tell the judge of a new weight: what speaks against the release is kept, what speaks for it starts again.
@@ -214,6 +227,10 @@ class Sentinel:
         return f" ({'; '.join(reasons)})" if reasons else ""
 
     async def _take_sample(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
+        async with self._counting:
+            await self._read_counters(rollout, tell)
+
+    async def _read_counters(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
         stage = rollout.stage
         stable = stage.replaces.name if stage.replaces else None
         names = tuple(name for name in (stage.revision.name, stable) if name is not None)
@@ -242,7 +259,7 @@ class Sentinel:
         whole = weight == ALL
         at = self._ports.clock.now()
         self.samples += 1
-        self.tally = self.tally.add(sample, at, whole=whole)
+        self.tally = self.tally.add(sample, at, whole=whole, back=_returned(rollout))
         self.points.append(_point(at, sample))
         if sample.stable is not None and (rollout.going_back or weight.rest >= LEAST_CONTROL):
             self.history = self.history.add(sample.stable, sample.covers)
@@ -302,6 +319,11 @@ def _kept(before: Reading | None, now: Reading) -> Reading:
     if before is None or before.boot != now.boot:
         return now
     return replace(now, revisions={**before.revisions, **now.revisions})
+
+
+def _returned(rollout: Rollout) -> bool:
+    """Say whether the old revision has been given all the traffic again."""
+    return rollout.going_back and any(isinstance(step, SetWeight) for step in rollout.way_back[: rollout.index])
 
 
 def _carrier(rollout: Rollout) -> Revision | None:

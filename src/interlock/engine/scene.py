@@ -1,0 +1,70 @@
+"""On what does a step act, and how does it say what came of it?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from interlock.core.rollout import Done, Failed, Held, Observed, Rollout
+from interlock.core.steps import spell
+from interlock.engine.ports import Ports
+from interlock.engine.sentinel import Sentinel
+from interlock.ports.traffic import TrafficError
+
+T = TypeVar("T")
+
+SOON = timedelta(milliseconds=50)
+LATER = timedelta(milliseconds=500)
+CALL_WITHIN = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a step, for the table (`event`) and for the journal (`data`)."""
+
+    event: Done | Failed
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Scene:
+    """One rollout and its world. `tell` takes what happens on the way: waiting, time observed.
+
+    `trouble` is what last kept a step from being done, `counted_from` the sample from which recovery is watched.
+    """
+
+    ports: Ports
+    sentinel: Sentinel
+    rollout: Callable[[], Rollout]
+    tell: Callable[[Held | Observed], None]
+    trouble: str = ""
+    counted_from: int = 0
+
+    def done(self, note: str, data: Mapping[str, Any] | None = None) -> Outcome:
+        """Say that the present step reached its state."""
+        return Outcome(Done(self.ports.clock.now(), self.rollout().index, note), data or {})
+
+    def failed(self, reason: str, data: Mapping[str, Any] | None = None, *, quarantine: bool = False) -> Outcome:
+        """Say that it did not; `quarantine` when that is the release's own fault."""
+        return Outcome(Failed(self.ports.clock.now(), self.rollout().index, reason, quarantine), data or {})
+
+    def hold(self, reason: str) -> None:
+        """Say what the step waits for."""
+        self.tell(Held(self.ports.clock.now(), self.rollout().index, reason))
+
+    def unsure(self) -> str:
+        """Say what must be known, or be otherwise, before more traffic may go to the new revision."""
+        sentinel = self.sentinel
+        return sentinel.trouble or sentinel.share.impossible or (sentinel.unseen if sentinel.judged else "")
+
+
+async def bounded(call: Awaitable[T]) -> T:
+    """Await what asks ports; one that never answers is one that refused."""
+    try:
+        async with asyncio.timeout(CALL_WITHIN.total_seconds()):
+            return await call
+    except TimeoutError:
+        raise TrafficError(f"no answer within {spell(CALL_WITHIN)}") from None

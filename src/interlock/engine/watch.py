@@ -1,0 +1,161 @@
+"""When has a watch seen enough?"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from interlock.core.criteria import WithoutProof
+from interlock.core.judge import Verdict, odds_against
+from interlock.core.record import plain
+from interlock.core.rollout import Done, Observed
+from interlock.core.steps import Until, Watch, spell
+from interlock.engine.ports import Deadline
+from interlock.engine.scene import Outcome, Scene
+
+SUSPICIOUS = 2.0
+
+
+async def watch(scene: Scene, step: Watch) -> Outcome:
+    """Observe until time is up and the evidence suffices; hold when it does not; end when patience does."""
+    sentinel = scene.sentinel
+    judged = sentinel.judged
+    counted = sentinel.tally.canary.completed
+    seen, said = _seen_so_far(scene), ""
+    looked = scene.ports.clock.monotonic()
+    rest = max(timedelta(0), step.duration - scene.rollout().observed)
+    deadline = Deadline.after(scene.ports.clock, rest + step.patience)
+    while True:
+        await _news(scene)
+        now = _seen_so_far(scene)
+        if now > seen:
+            # A sample may cover time before this step began: only what passed since the last one counts.
+            passed = timedelta(seconds=scene.ports.clock.monotonic() - looked)
+            scene.tell(Observed(scene.ports.clock.now(), scene.rollout().index, min(now - seen, passed)))
+            seen, looked = now, scene.ports.clock.monotonic()
+            await asyncio.sleep(0)
+        if scene.rollout().observed < step.duration and not deadline.over:
+            continue
+        missing = _missing(scene, step)
+        if missing is None:
+            requests = sentinel.tally.canary.completed - counted
+            return scene.done(
+                f"{step}: {_verdict_in_words(scene, step, requests)}", {"judgement": plain(sentinel.judgement)}
+            )
+        policy = sentinel.criteria.without_proof if judged else WithoutProof.HOLD
+        if policy is WithoutProof.ADVANCE and _seen_good(scene):
+            return _unproven(scene, step, missing)
+        if policy is WithoutProof.ROLL_BACK or deadline.over:
+            proven = {"judgement": plain(sentinel.judgement)} if judged else {}
+            return scene.failed(f"{step}: no proof in time: {missing}", data=proven)
+        if missing != said:
+            said = missing
+            scene.hold(f"holds, at most {spell(step.patience)}: {missing}")
+
+
+def _missing(scene: Scene, step: Watch) -> str | None:
+    """Say what the watch still lacks to end well; None when nothing."""
+    sentinel = scene.sentinel
+    if unsure := scene.unsure():
+        return unsure
+    if scene.rollout().observed < step.duration:
+        return f"only {spell(scene.rollout().observed)} of {spell(step.duration)} could be observed"
+    if not sentinel.judged:
+        return None
+    judgement = sentinel.judgement
+    if judgement.blind:
+        return "no telemetry: neither good nor bad is known"
+    if step.until is Until.PROVEN and judgement.verdict is not Verdict.PASS:
+        return judgement.missing or "the evidence does not suffice yet"
+    if (odds := odds_against(sentinel.evidence)) >= SUSPICIOUS:
+        return f"odds of {odds:.2g} to 1 against the release, which good requests must first outweigh"
+    return None
+
+
+def _seen_good(scene: Scene) -> bool:
+    """Whether only proof is missing: what is seen now is seen well, and nothing condemns the release."""
+    sentinel, step = scene.sentinel, scene.rollout().next_step
+    watched = isinstance(step, Watch) and scene.rollout().observed >= step.duration
+    sees = not (sentinel.trouble or sentinel.unseen or sentinel.judgement.blind)
+    return watched and sees and sentinel.judgement.verdict is not Verdict.FAIL
+
+
+def _seen_so_far(scene: Scene) -> timedelta:
+    return scene.sentinel.observed if scene.sentinel.judged else scene.sentinel.seen
+
+
+def _verdict_in_words(scene: Scene, step: Watch, requests: float) -> str:
+    if not scene.sentinel.judged:
+        return "healthy all the time"
+    if requests == 0:
+        return "healthy by its probes; no requests came, so traffic has proven nothing"
+    verdict = "proven" if scene.sentinel.judgement.verdict is Verdict.PASS else "nothing bad found"
+    return f"{verdict} on {requests:.0f} requests"
+
+
+def _unproven(scene: Scene, step: Watch, missing: str) -> Outcome:
+    said = f"step {scene.rollout().index + 1} ({step}) advanced unproven by policy: {missing}"
+    done = Done(scene.ports.clock.now(), scene.rollout().index, said, unproven=said)
+    return Outcome(done, {"judgement": plain(scene.sentinel.judgement)})
+
+
+async def recover(scene: Scene, step: Watch) -> Outcome:
+    """Verify the rollback: the old revision whole and its error rate within the limit, for the stated time."""
+    deadline = Deadline.after(scene.ports.clock, step.duration + step.patience)
+    scene.counted_from = scene.sentinel.samples
+    good, last = timedelta(0), scene.ports.clock.monotonic()
+    while good < step.duration:
+        await _news(scene)
+        now = scene.ports.clock.monotonic()
+        bad = _not_recovered(scene)
+        good = timedelta(0) if bad else good + timedelta(seconds=min(now - last, 5.0))
+        last = now
+        if deadline.over:
+            return scene.failed(f"{step}: {bad or 'not long enough'}")
+    return scene.done(
+        f"{step}: healthy, {_stable_in_words(scene)}", {"points": [plain(p) for p in scene.sentinel.points][-12:]}
+    )
+
+
+def _not_recovered(scene: Scene) -> str | None:
+    sentinel = scene.sentinel
+    if sentinel.trouble or (sentinel.judged and sentinel.unseen):
+        return sentinel.trouble or sentinel.unseen
+    requests, failed = _stable_since(scene, 6)
+    if requests >= 20 and failed / requests > sentinel.criteria.error_rate:
+        return f"error rate {failed / requests:.2%} on the old revision, limit {sentinel.criteria.error_rate:.2%}"
+    return None
+
+
+def _stable_since(scene: Scene, samples: int) -> tuple[float, float]:
+    """Return the old revision's requests and failures in the last samples since its recovery is watched.
+
+    Samples are counted, not dated: the wall clock may jump.
+    """
+    new = min(samples, scene.sentinel.samples - scene.counted_from)
+    recent = list(scene.sentinel.points)[-new:] if new else []
+    return (
+        sum(point.stable[0] for point in recent),
+        sum(point.stable[0] * (point.stable[1] or 0.0) for point in recent),
+    )
+
+
+def _stable_in_words(scene: Scene) -> str:
+    requests, failed = _stable_since(scene, 240)
+    return f"{failed:.0f} of {requests:.0f} requests failed" if requests else "no requests came"
+
+
+async def await_person(scene: Scene, step: Watch) -> Outcome:
+    await scene.ports.clock.sleep(step.patience)
+    return scene.failed(f"nobody approved within {spell(step.patience)}")
+
+
+async def _news(scene: Scene) -> None:
+    """Wait for the sentinel's next look, a few seconds at most: one that is stuck must not stop the clock."""
+    news = asyncio.ensure_future(scene.sentinel.news.wait())
+    timer = asyncio.ensure_future(scene.ports.clock.sleep(timedelta(seconds=5)))
+    try:
+        await asyncio.wait({news, timer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        news.cancel()
+        timer.cancel()
