@@ -76,6 +76,7 @@ class Keeper:
         verbs: dict[str, Callable[..., Awaitable[Any]]] = {
             "ping": self._ping,
             "start": self._start,
+            "bring back": self._bring_back,
             "order": self._order,
             "release": self._release,
             "live": self._live,
@@ -88,6 +89,9 @@ class Keeper:
 
     async def _start(self, plan: dict[str, Any], by: str, supersede: bool) -> str:
         return await self._engine.start(restore(Plan, plan), by, supersede=supersede)
+
+    async def _bring_back(self, plan: dict[str, Any]) -> list[str]:
+        return await self._engine.bring_back(restore(Plan, plan))
 
     async def _order(self, run: str, order: dict[str, Any]) -> Any:
         return plain(await self._engine.order(run, restore(Order, order)))

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from tests.engine.stories import BAD, HASTY, Story, busy, play, revision, stage, staging
 
-from interlock.adapters.memory import Behaviour, World
-from interlock.core.plan import StrategyName
+from interlock.adapters.memory import EPOCH, Behaviour, World
+from interlock.core.plan import Plan, StrategyName
 from interlock.core.rollout import OrderKind, Phase, Refused
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Stale
@@ -357,3 +357,16 @@ def test_two_environments_of_one_service_can_be_under_way_at_once() -> None:
         assert story.world.routes["production"].share("production-v2") == ALL
 
     play(tell, World(requests_per_second=2000, behaviours={"staging-v2": Behaviour()}))
+
+
+def test_what_was_stopped_is_brought_back_as_it_was() -> None:
+    async def tell(story: Story) -> None:
+        old = await story.stands("v1")
+        await story.world.stop(old.name, (0, 1))
+        story.world.violations.clear()  # it was stopped with all its traffic: that is what `down` does
+        plan = Plan("shop", "v1", (stage(revision("v2"), old),), EPOCH)
+        assert await story.engine.bring_back(plan) == ["production"]
+        assert len(await story.world.healthy(old.name)) == 2
+        assert await story.engine.bring_back(plan) == []
+
+    assert play(tell, busy()).world.routes["production"].stable == "production-v1"

@@ -23,11 +23,12 @@ from interlock.ports.store import Proof
 
 @dataclass(frozen=True, slots=True)
 class AlreadyRunning:
-    """Exactly this release runs everywhere already: there is nothing to do."""
+    """Exactly this release is stable everywhere already: nothing is to do but to see that it runs, as `plan` says."""
 
     version: str
     identity: str
     since: str
+    plan: Plan
 
 
 class Planner:
@@ -74,6 +75,7 @@ class Planner:
         references = [r for one in self._file.environments for _, r in one.secret_references()]
         secrets = keep(self._state.secrets, references)
         stages: list[Stage] = []
+        running: list[Stage] = []
         before = ""
         for environment in self._file.environments:
             release = environment.release(version, artefact, secrets)
@@ -87,8 +89,11 @@ class Planner:
                 )
             if restart or not await self._still_proven(store, intent, known):
                 stages.append(lay_out(intent, known))
+            else:
+                running.append(lay_out(intent, known))
         if not stages:
-            return await self._running(store, version, release)
+            plan = Plan(self._file.service, version, tuple(running), self._clock.now(), who())
+            return await self._running(store, plan, release)
         return Plan(self._file.service, version, tuple(stages), self._clock.now(), who())
 
     def _intent(self, environment: Environment, release: Release, before: str) -> Intent:
@@ -128,9 +133,10 @@ class Planner:
         last = intent.environment == self._file.production.name
         return last or self._clock.now() - proofs[0].at < self._file.proof_valid_for
 
-    async def _running(self, store: SQLite, version: str, release: Release) -> AlreadyRunning:
+    async def _running(self, store: SQLite, plan: Plan, release: Release) -> AlreadyRunning:
         proof = (await store.proofs(self._file.service, self._file.production.name))[0]
-        return AlreadyRunning(version, release.identity, f"{proof.at:%Y-%m-%d %H:%M:%S} UTC ({proof.rollout})")
+        since = f"{proof.at:%Y-%m-%d %H:%M:%S} UTC ({proof.rollout})"
+        return AlreadyRunning(plan.version, release.identity, since, plan)
 
 
 def called(version: str, artefact: Artefact) -> str:

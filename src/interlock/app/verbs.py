@@ -145,6 +145,12 @@ class App:
         run: str = await self._change("start", arguments, within)
         return run
 
+    async def bring_back(self, plan: Plan) -> list[str]:
+        """Have what is stable serve again where it was stopped; return those environments."""
+        await self.ensure_keeper()
+        brought: list[str] = await self._change("bring back", {"plan": plain(plan)}, timedelta(minutes=5))
+        return brought
+
     async def order(
         self, run: str | None, kind: OrderKind, reason: str = "", key: str = "", seen: Rollout | None = None
     ) -> Rollout:

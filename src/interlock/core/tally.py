@@ -14,8 +14,8 @@ class Tally:
     """Sums for the report, kept with the judge's state. `before` is stable's traffic of the hour before the rollout.
 
     `canary` and `stable` are the sides' sums while both were there; `last` is the new revision's since it had all the
-    traffic, `returned` the old one's since it had it again. `first_bad` and `last_bad` are the ends of the first and the
-    last sample in which the new revision failed requests.
+    traffic, `returned` the old one's since it had it again. `first_bad` and `last_bad` are the ends of the first and
+    the last sample in which the new revision failed requests.
     """
 
     before: Baseline = field(default_factory=Baseline)

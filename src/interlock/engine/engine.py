@@ -16,7 +16,9 @@ from interlock.core.rollout import Order, OrderKind, Phase, Refused, Rollout, be
 from interlock.core.sample import Reading, difference
 from interlock.engine.drive import Drive
 from interlock.engine.drive import live as live_rollout
+from interlock.engine.gate import rollback_ready
 from interlock.engine.ports import Deadline, Ports
+from interlock.engine.scene import SOON
 from interlock.engine.sentinel import live as live_sentinel
 from interlock.ports.metrics import MetricsError
 from interlock.ports.store import Busy, Entry, Fenced, StoreError
@@ -28,6 +30,7 @@ ADOPT_EVERY = timedelta(seconds=5)
 SAMPLE_EVERY = timedelta(seconds=10)
 REMEMBER_EVERY = timedelta(seconds=60)
 NOT_BEGUN = "not begun"
+STAND_WITHIN = timedelta(minutes=2)
 GO_BACK_WITHIN = timedelta(minutes=15)
 
 
@@ -72,6 +75,28 @@ class Engine:
         run = f"{plan.service}-{number}"
         await self._begin(run, plan, plan.stages[0], by)
         return run
+
+    async def bring_back(self, plan: Plan) -> list[str]:
+        """Have what is stable run and serve again, after everything was stopped; return where it did not run before.
+
+        Raises TrafficError or WorkloadError when it does not get whole in time.
+        """
+        brought = []
+        busy = {drive.rollout.stage.environment for drive in self._drives.values()}
+        for stage in plan.stages:
+            if stage.replaces is None or stage.environment in busy:
+                continue
+            if not await self._ports.workload.instances(stage.replaces.name):
+                brought.append(stage.environment)
+            await self._stand(stage)
+        return brought
+
+    async def _stand(self, stage: Stage) -> None:
+        deadline = Deadline.after(self._ports.clock, STAND_WITHIN)
+        while not (answer := await rollback_ready(self._ports, stage)).open:
+            if deadline.over:
+                raise WorkloadError(answer.reason)
+            await self._ports.clock.sleep(SOON)
 
     async def order(self, run: str, order: Order) -> Rollout:
         """Give an order to the run's rollout that is under way; raise Refused when there is none that it fits."""

@@ -44,7 +44,10 @@ async def run(call: Call) -> Exit:
         return await carry_out(call, read(Path(options.plan)))
     plan = await Planner(call.state, call.file).plan(options.version, first=options.first, restart=options.restart)
     if isinstance(plan, AlreadyRunning):
+        brought = await call.app.bring_back(plan.plan)
         already(call, plan)
+        if brought:
+            call.say(f"it was stopped in {' and '.join(brought)}, and serves there again")
         return Exit.OK
     return await carry_out(call, plan)
 
