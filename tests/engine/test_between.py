@@ -314,7 +314,7 @@ def test_tending_goes_on_whatever_fails() -> None:
     async def tell(story: Story) -> None:
         await story.stands("v1")
         tending = asyncio.ensure_future(story.engine.tend())
-        for fault in ("stuck", "blind"):
+        for fault in ("stuck", "blind", "hanging"):
             setattr(story.world, fault, True)
             story.store.failing = True
             await story.world.sleep(timedelta(minutes=2))

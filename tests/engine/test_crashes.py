@@ -18,7 +18,8 @@ from interlock.core.plan import StrategyName
 from interlock.core.rollout import OrderKind, Phase, Refused, Rollout
 from interlock.core.weight import ALL, Weight
 
-MANY = 500 if os.environ.get("INTERLOCK_TESTS") == "thorough" else 15
+THOROUGH = os.environ.get("INTERLOCK_TESTS") == "thorough"
+MANY = 500 if THOROUGH else 10
 GOOD = Behaviour()
 
 

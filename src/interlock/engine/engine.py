@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
 TEND_EVERY = timedelta(seconds=1)
+TEND_WITHIN = timedelta(seconds=10)
 ADOPT_EVERY = timedelta(seconds=5)
 SAMPLE_EVERY = timedelta(seconds=10)
 REMEMBER_EVERY = timedelta(seconds=60)
@@ -120,23 +121,23 @@ class Engine:
         return {id: {**live_rollout(drive), **live_sentinel(drive.sentinel)} for id, drive in self._drives.items()}
 
     async def tend(self) -> None:
-        """Between rollouts: keep the endpoints where the instances are, and remember stable's last hour of traffic."""
-        sampled = kept = adopted = 0.0
+        """Between rollouts: keep the endpoints where the instances are, and remember stable's last hour of traffic.
+
+        Rollouts that nobody drives are taken up, too. No duty waits for another one's trouble.
+        """
+        duties = {
+            self._adopt: ADOPT_EVERY,
+            self._tend_endpoints: TEND_EVERY,
+            self._sample_quiet_environments: SAMPLE_EVERY,
+            self._remember: REMEMBER_EVERY,
+        }
+        last = dict.fromkeys(duties, 0.0)
         while True:
-            now = self._ports.clock.monotonic()
-            try:
-                if now - adopted >= ADOPT_EVERY.total_seconds():
-                    adopted = now
-                    await self._adopt()
-                await self._tend_endpoints()
-                if now - sampled >= SAMPLE_EVERY.total_seconds():
-                    sampled = now
-                    await self._sample_quiet_environments()
-                if now - kept >= REMEMBER_EVERY.total_seconds():
-                    kept = now
-                    await self._remember()
-            except (TrafficError, WorkloadError, MetricsError, StoreError):
-                pass  # seen again in a second; what serves is not touched
+            for duty, every in duties.items():
+                now = self._ports.clock.monotonic()
+                if now - last[duty] >= every.total_seconds():
+                    last[duty] = now
+                    await _try(duty)
             await self._ports.clock.sleep(TEND_EVERY)
 
     async def stop(self) -> None:
@@ -308,6 +309,14 @@ class Engine:
         for environment, history in self._histories.items():
             with contextlib.suppress(StoreError):
                 await self._ports.store.remember(environment, {"history": plain(history)})
+
+
+async def _try(duty: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(TEND_WITHIN.total_seconds()):
+            await duty()
+    except (TimeoutError, TrafficError, WorkloadError, MetricsError, StoreError):
+        pass  # seen again when it is due the next time; what serves is not touched
 
 
 def _finished(id: str, verb: str, phase: str, since: Any, service: str) -> str:
