@@ -221,10 +221,11 @@ def _shared(evidence: Evidence) -> list[Finding]:
 
 
 def _weighed(evidence: Evidence, stream: Stream) -> str:
-    against = stream.odds_against(evidence.sight.guarded)
+    against, needed = stream.odds_against(evidence.sight.guarded), 1 / evidence.criteria.alpha
+    if against >= needed:  # what would have proven it is no longer of interest
+        return f"odds against it {odds(against)}, {odds(needed)} roll back"
     return (
-        f"odds against {odds(against)} ({odds(1 / evidence.criteria.alpha)} over all "
-        f"metrics roll back), odds that it is below {percent(stream.limits.margins[0])} {odds(stream.odds_for)} "
+        f"odds against {odds(against)} ({odds(needed)} over all metrics roll back), odds that it is below {percent(stream.limits.margins[0])} {odds(stream.odds_for)} "
         f"({odds(stream.limits.proven_at)} prove it)"
     )
 
