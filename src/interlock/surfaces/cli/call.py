@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,21 @@ class Call:
 
     def document(self, document: Mapping[str, Any], *, line: bool = False) -> None:
         """Write a document for programs: indented when it is the only one, else one a line."""
-        print(json.dumps(document, ensure_ascii=False, indent=None if line else 2), flush=True)
+        text = json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=None if line else 2)
+        print(text, flush=True)
 
     def warn(self, text: str) -> None:
         """Write a line beside the answer."""
         print(text, file=sys.stderr, flush=True)
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON has no number for: the p99 beyond a histogram's last edge."""
+    match value:
+        case float():
+            return value if isfinite(value) else None
+        case Mapping():
+            return {name: _finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+    return value

@@ -23,14 +23,16 @@ ALONE_AT_MOST = timedelta(seconds=10)
 Show = Callable[[View, datetime], None]
 
 
-async def follow(call: Call, run: str, timeout: timedelta | None, *, drive: bool = False) -> Exit:
+async def follow(
+    call: Call, run: str, timeout: timedelta | None, *, drive: bool = False, said: View | None = None
+) -> Exit:
     """Show a run until it is over; return the exit status for how it ended, or TIMED_OUT while it goes on.
 
-    `drive` also starts a keeper again that stays away.
+    `drive` also starts a keeper again that stays away. Lines tell only what is new since `said`.
     """
     deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
     alone_since: float | None = None
-    with _shown(call, run) as show:
+    with _shown(call, run, said) as show:
         while True:
             view = await call.app.view(run)
             show(view, datetime.now(UTC))
@@ -65,10 +67,12 @@ def _timed_out(call: Call, view: View, timeout: timedelta | None) -> Exit:
     return Exit.TIMED_OUT
 
 
-def _shown(call: Call, run: str) -> AbstractContextManager[Show]:
+def _shown(call: Call, run: str, said: View | None) -> AbstractContextManager[Show]:
     if call.live:
         return _Redrawn(call)
     log = Log()
+    if said is not None:
+        log.news(said, datetime.now(UTC))
 
     def show(view: View, now: datetime) -> None:
         for line in log.news(view, now):

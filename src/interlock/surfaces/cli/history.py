@@ -23,7 +23,8 @@ async def run(call: Call) -> Exit:
     if call.json:
         call.document({"type": "history", "rollouts": [document.rollout(one) for one in rollouts]})
     elif rollouts:
-        call.console.print(history(rollouts, datetime.now(UTC)))
+        for line in history(rollouts, datetime.now(UTC)):
+            call.console.print(line)
     else:
         call.say("nothing has been deployed from here yet. Begin with: interlock deploy VERSION")
     return Exit.OK

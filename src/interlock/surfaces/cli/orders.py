@@ -35,7 +35,7 @@ async def run(call: Call) -> Exit:
     from interlock.surfaces.cli.follow import follow, goes_on
 
     call.goes_on = goes_on(view.run)
-    return await follow(call, view.run, None)
+    return await follow(call, view.run, None, said=view)
 
 
 def tell(call: Call, order: str, view: View, after: Rollout) -> None:
@@ -58,7 +58,7 @@ def _said(order: str, view: View, after: Rollout) -> str:
             return f"{was} ended without proof; the report says who did it. Now {step or after.phase.value}"
         case "pause":
             return (
-                f"paused before {step}; it is watched on and goes back when it fails, or after a day. "
+                f"paused at {step}; it is watched on and goes back when it fails, or after a day. "
                 f"Go on with: interlock resume {view.run}"
             )
         case "resume":

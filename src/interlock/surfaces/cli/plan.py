@@ -82,11 +82,14 @@ def already(call: Call, running: object) -> None:
 
 
 def write(path: Path, plan: Plan) -> None:
-    """Write a plan that `read` understands."""
+    """Write a plan that `read` understands; raise PlanFileError when it cannot be written."""
     from interlock.core.record import plain
 
     record = {"type": KIND, "schema": SCHEMA, "hash": plan.hash, "plan": plain(plan)}
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise PlanFileError(f"{path} cannot be written: {problem.strerror}") from problem
 
 
 def read(path: Path) -> Plan:
@@ -98,6 +101,8 @@ def read(path: Path) -> Plan:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as missing:
         raise PlanFileError(f"there is no {path}. Write one with: interlock plan VERSION --out {path}") from missing
+    except OSError as problem:
+        raise PlanFileError(f"{path} cannot be read: {problem.strerror}") from problem
     except ValueError as broken:
         raise PlanFileError(_no_plan(path, str(broken))) from broken
     if not isinstance(record, dict) or record.get("type") != KIND:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from interlock.surfaces.cli.call import Call
@@ -37,7 +36,8 @@ def _list(call: Call, held: tuple[Quarantined, ...]) -> Exit:
     if call.json:
         call.document({"type": "quarantine", "releases": [plain(one) for one in held]})
     elif held:
-        call.console.print(quarantine(held, datetime.now(UTC)))
+        for line in quarantine(held):
+            call.console.print(line)
     else:
         call.say("no release is in quarantine")
     return Exit.OK

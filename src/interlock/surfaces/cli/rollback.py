@@ -37,14 +37,7 @@ async def run(call: Call) -> Exit:
 
 
 async def _running(call: Call) -> Rollout | None:
-    from interlock.app.verbs import NoSuchRollout
-
-    if not call.state.database.exists():
-        return None
-    try:
-        view = await call.app.view()
-    except NoSuchRollout:
-        return None
+    view = await call.app.view()
     return None if view.current.over else view.current
 
 
@@ -64,10 +57,11 @@ async def _turn(call: Call, running: Rollout) -> Exit:
     options.watch = not options.detach
     call.say(f"{running.id} is under way: it goes back now, as with `interlock abort`")
     call.goes_on = f"interrupted while abort was given: see `interlock get {running.run}` whether it was heard"
+    before = await call.app.view(running.run)
     after = await call.app.order(running.run, OrderKind.ABORT, options.reason or "rollback")
-    tell(call, "abort", await call.app.view(running.run), after)
+    tell(call, "abort", before, after)
     if options.detach:
         return Exit.OK
     call.goes_on = goes_on(running.run)
-    ended = await follow(call, running.run, options.timeout, drive=True)
+    ended = await follow(call, running.run, options.timeout, drive=True, said=before)
     return Exit.OK if ended is Exit.ROLLED_BACK else ended  # to be back is what was asked for

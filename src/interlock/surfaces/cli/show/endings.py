@@ -45,8 +45,9 @@ def ending(view: View) -> str:
                 f"{view.run} FAILED in {where}: {last.reason}. Look at once (interlock get {view.run}, interlock "
                 f"doctor); to try again to go back: interlock abort {view.run}"
             )
-        case Phase.ROLLED_BACK | Phase.SUPERSEDED if stopped_by_gate(last):
-            return f"{version} was not released to {where}, nothing was changed there: {last.reason}"
+        case Phase.ROLLED_BACK | Phase.SUPERSEDED if not last.exposed:
+            kept = f". {version} is in quarantine" if last.quarantine else ""
+            return f"{version} was not released to {where}, and no user reached it: {last.reason}{kept}"
         case Phase.ROLLED_BACK | Phase.SUPERSEDED:
             back = last.stage.replaces
             to = f"{where} runs {back.release.version} again" if back else f"{where} runs nothing, it answers 503"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from interlock.app.verbs import View
-from interlock.core.rollout import Rollout
+from interlock.core.rollout import Phase, Rollout
 from interlock.core.steps import Until, Watch, spell
 from interlock.ports.store import Entry
 from interlock.surfaces.cli.show.words import brief, number, odds, percent
@@ -71,7 +71,10 @@ class Log:
         if entries:
             self._said[rollout.id] = entries[-1].seq
         turned = next((entry.seq for entry in entries if entry.kind == "turned"), None)
-        fresh = (entry for entry in entries if entry.seq > said)
+        fresh = [entry for entry in entries if entry.seq > said]
+        for entry in fresh:
+            if entry.kind == "held":
+                self._reasons[rollout.id] = entry.text
         return [_entry(rollout, entry, back=turned is not None and entry.seq > turned) for entry in fresh]
 
     def _standing(self, rollout: Rollout, now: datetime) -> list[Line]:
@@ -85,7 +88,8 @@ class Log:
             self._progress = now
             text = f"→ {_place(rollout, rollout.index, back=rollout.going_back)} {rollout.next_step}"
             lines.append(Line(rollout.step_since, rollout.stage.environment, "step", text, {"index": rollout.index}))
-        if rollout.reason and not rollout.going_back and self._reasons.get(rollout.id, "") != rollout.reason:
+        held = rollout.reason and not rollout.going_back and rollout.phase is not Phase.PAUSED
+        if held and self._reasons.get(rollout.id, "") != rollout.reason:
             lines.append(Line(now, rollout.stage.environment, "waits", f"◔ {rollout.reason}"))
         self._reasons[rollout.id] = rollout.reason
         return lines
@@ -110,7 +114,7 @@ def progress(view: View, rollout: Rollout, step: Watch, now: datetime) -> str:
     """Say how far a watch has come: time, requests, odds."""
     if step.until in (Until.APPROVED, Until.RECOVERED):
         return f"{step}: for {brief(now - rollout.step_since)}"
-    text = f"{brief(rollout.observed)} of {spell(step.duration)} observed"
+    text = f"{brief(rollout.observed)} observed, {spell(step.duration)} wanted"
     live = view.live.get(rollout.id)
     if live is None or rollout.stage.criteria is None:
         return text

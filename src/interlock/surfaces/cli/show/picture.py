@@ -59,8 +59,8 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
         verbs = " | ".join(f"interlock {order} {_subject(view, order)}".replace(" ", FIRM) for order in wait.orders)
         yield from _line("Move it", f"{verbs} (any user of this account)", width)
     place = len(view.rollouts)
-    yield from _line("Environment", f"{stage.environment} ({place} of {len(view.plan.stages)})", width)
-    yield from _line("Strategy", stage.strategy.value, width)
+    where = f"{stage.environment} ({place} of {len(view.plan.stages)}), {stage.strategy.value}"
+    yield from _line("Environment", where, width)
     if not rollout.over:
         yield from _line("  Step", _step_of(rollout), width)
     yield from _line("  Weight", _weight(view, rollout), width)
@@ -81,9 +81,8 @@ def _status(rollout: Rollout, now: datetime) -> str:
 def _waiting(wait: Waits, now: datetime, width: int) -> Iterator[Text]:
     if not wait.what:
         return
-    yield from _line("Waits for", wait.what, width)
-    if wait.since is not None:
-        yield from _line("  since", f"{moment(wait.since, now)} ({brief(now - wait.since)})", width)
+    since = "" if wait.since is None else f", since {moment(wait.since, now)} ({brief(now - wait.since)})"
+    yield from _line("Waits for", f"{wait.what}{since}", width)
     if wait.until is not None:
         earliest = f"{moment(wait.earliest, now)} at the earliest; " if wait.earliest else ""
         yield from _line("  until", f"{earliest}{moment(wait.until, now)} at the latest, then it {_verb(wait)}", width)
@@ -171,14 +170,8 @@ def _title(rollout: Rollout, now: datetime) -> Text:
 
 
 def _environment(node: Tree, view: View, rollout: Rollout, now: datetime, width: int, *, folded: bool) -> None:
+    """Hang up what there is to say of an environment: what changes most first, for a low window shows the top only."""
     stage = rollout.stage
-    steps = node.add(Text(f"steps, {stage.strategy.value}"))
-    for line in _steps(rollout, now, folded=folded):
-        steps.add(line)
-    if rollout.going_back:
-        back = node.add(Text("rollback", "red"))
-        for line in _way_back(rollout, now):
-            back.add(line)
     for side, revision in (("canary", stage.revision), ("stable", stage.replaces)):
         if revision is not None:
             node.add(_revision(view, rollout, side, revision))
@@ -186,6 +179,13 @@ def _environment(node: Tree, view: View, rollout: Rollout, now: datetime, width:
     lines = _trend(view, rollout, width)
     if lines:
         node.add(_unwrapped("\n".join(("trend", *lines))))
+    if rollout.going_back:
+        back = node.add(Text("rollback", "red"))
+        for line in _way_back(rollout, now):
+            back.add(line)
+    steps = node.add(Text("steps"))
+    for line in _steps(rollout, now, folded=folded):
+        steps.add(line)
 
 
 def _steps(rollout: Rollout, now: datetime, *, folded: bool) -> Iterator[Text]:

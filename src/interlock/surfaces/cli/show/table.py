@@ -1,45 +1,56 @@
-"""How do lists look: rollouts, quarantined releases, findings of the doctor?"""
+"""How do lists look: rollouts, and the releases in quarantine?
+
+A row has a second line for its reason, so that it fits in 80 columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from rich.table import Table
 from rich.text import Text
 
 from interlock.core.rollout import Rollout
 from interlock.ports.store import Quarantined
-from interlock.surfaces.cli.show.words import ICONS, STYLES, brief, moment
+from interlock.surfaces.cli.show.words import ICONS, STYLES, brief
 
 
-def history(rollouts: Sequence[Rollout], now: datetime) -> Table:
-    """One rollout a row, the newest first; the reason takes what width is left."""
-    table = _table("run", "environment", "version", "how it stands", "started", "took", "by", "why")
-    for one in rollouts:
-        took = (one.since if one.over else now) - one.started
-        phase = Text(f"{ICONS[one.phase]} {one.phase.value}", STYLES[one.phase])
-        version = _short(one.stage.revision.release.version)
-        started = moment(one.started, now).removesuffix(" UTC")
-        table.add_row(one.run, one.stage.environment, version, phase, started, brief(took), one.by, one.reason)
-    return table
+def history(rollouts: Sequence[Rollout], now: datetime) -> Iterator[Text]:
+    """Yield a line for each rollout, the newest first, and one for its reason."""
+    rows = [(one.run, one.stage.environment, _short(one.stage.revision.release.version)) for one in rollouts]
+    widths = _widths([("RUN", "ENVIRONMENT", "VERSION"), *rows])
+    yield _row(widths, ("RUN", "ENVIRONMENT", "VERSION"), f"{'PHASE':<15}{'STARTED (UTC)':<18}{'TOOK':<13}BY", "bold")
+    for one, row in zip(rollouts, rows, strict=True):
+        took = brief((one.since if one.over else now) - one.started)
+        rest = f"{f'{ICONS[one.phase]} {one.phase.value}':<15}{one.started:%Y-%m-%d %H:%M}  {took:<13}{one.by}"
+        yield _row(widths, row, rest, STYLES[one.phase])
+        if one.reason:
+            yield _reason(one.reason)
 
 
-def quarantine(releases: Sequence[Quarantined], now: datetime) -> Table:
-    """One release a row."""
-    table = _table("identity", "version", "since", "rollout", "why")
-    for one in releases:
-        table.add_row(one.identity, _short(one.version), moment(one.at, now), one.rollout, one.reason)
-    return table
+def quarantine(releases: Sequence[Quarantined]) -> Iterator[Text]:
+    """Yield a line for each release, and one for its reason."""
+    rows = [(one.identity, _short(one.version), one.rollout) for one in releases]
+    heads = ("IDENTITY", "VERSION", "ROLLOUT")
+    widths = _widths([heads, *rows])
+    yield _row(widths, heads, "SINCE (UTC)", "bold")
+    for one, row in zip(releases, rows, strict=True):
+        yield _row(widths, row, f"{one.at:%Y-%m-%d %H:%M:%S}", "")
+        yield _reason(one.reason)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        last = column == columns[-1]
-        table.add_column(column, no_wrap=last or column in ("run", "identity"), overflow="ellipsis" if last else "fold")
-    return table
+def _widths(rows: Sequence[tuple[str, ...]]) -> list[int]:
+    return [max(len(cell) for cell in column) + 2 for column in zip(*rows, strict=True)]
+
+
+def _row(widths: Sequence[int], cells: Sequence[str], rest: str, style: str) -> Text:
+    first = "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    return Text(first + rest, style, no_wrap=True, overflow="ellipsis")
+
+
+def _reason(text: str) -> Text:
+    return Text(f"  {text}", "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _short(version: str) -> str:
-    return version if len(version) <= 20 else f"{version[:19]}…"
+    return version if len(version) <= 14 else f"{version[:13]}…"

@@ -29,6 +29,8 @@ def trend(points: Sequence[Point], columns: int, sides: Sequence[str]) -> list[s
     # From the newest backwards, so that the last column is whole.
     groups = [points[max(0, end - each) : end] for end in range(len(points), 0, -each)][::-1]
     seconds = sum(point["seconds"] for point in points) / len(groups)
+    if not any(point[side][0] for point in points for side in sides):
+        return []
     lines = _measure("error rate", groups, sides, _error_rate, percent, least=0.01)
     lines += _measure("p99", groups, sides, _p99, milliseconds, least=1.0)
     return [*lines, f"{'':{LABEL}}a column is {seconds:.0f} s, the newest at the right"]
