@@ -253,7 +253,8 @@ def test_a_quarantined_release_is_never_started_again() -> None:
         before = len(story.world.calls)
         for _ in range(3):
             await story.ends(await story.deploy(planned))
-            await story.ends(await story.deploy(replace(planned, revision=replace(planned.revision, name="again"))))
+            again = replace(planned.revision, name=f"again-{len(story.world.calls)}")
+            await story.ends(await story.deploy(stage(again, planned.replaces, StrategyName.ROLLING, HASTY)))
         assert not [call for call in story.world.calls[before:] if call.startswith(("ensure", "admit", "steer"))]
         assert story.world.weight("production") == Weight(0).points
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -358,6 +359,22 @@ def test_an_old_revision_that_cannot_be_started_again_does_not_keep_the_traffic_
         assert (await story.store.run(run))[-1].phase is Phase.ROLLING_BACK
         story.world.behaviour("production-v1").launches = True
         is_back(story, await story.ends(run), quarantined=False)
+
+    play(tell, busy())
+
+
+def test_a_step_that_an_adapter_cancels_from_within_is_an_outcome() -> None:
+    async def tell(story: Story) -> None:
+        planned_stage = await story.ready(StrategyName.CANARY)
+
+        def cancel(call: str) -> None:
+            if call.startswith("ensure production-v2"):
+                raise asyncio.CancelledError
+
+        story.world.before_call = cancel
+        ended = await story.ends(await story.deploy(planned_stage), within=60)
+        is_back(story, ended, quarantined=False, instances=2)
+        assert ended.reason == "step 4 ended without an outcome: None"
 
     play(tell, busy())
 

@@ -137,10 +137,11 @@ class Drive:
             self._step.add_done_callback(lambda task: self._step_ended(task, turn))
 
     def _step_ended(self, task: asyncio.Task[None], turn: int) -> None:
-        """A step that somebody else cancelled, in the depth of an adapter, is an outcome too."""
-        if task.cancelled() and turn == self._turn:
-            failed = Failed(self._ports.clock.now(), self.rollout.index, f"{self.rollout.next_step} was cancelled")
-            self._inbox.put_nowait(Message(failed, turn=turn))
+        """A step that ends without an outcome, as an adapter cancelled it from within, has one all the same."""
+        error = None if task.cancelled() else task.exception()
+        if turn == self._turn and (task.cancelled() or error is not None):
+            reason = f"step {self.rollout.index + 1} ended without an outcome: {error!r}"
+            self._inbox.put_nowait(Message(Failed(self._ports.clock.now(), self.rollout.index, reason), turn=turn))
 
     async def _run_step(self, turn: int) -> None:
         if self.rollout.phase is Phase.PAUSED:
