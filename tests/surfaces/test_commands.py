@@ -378,6 +378,22 @@ def test_logs_of_our_own_programs_are_there_too(project: Project) -> None:
     assert project.run("logs", "envoy", "-n", "1").stdout == "two\n"
 
 
+def test_the_reports_are_markdown_and_only_a_run_that_went_back_has_an_incident(
+    records: Callable[[str], Project],
+) -> None:
+    project = records("rolled back")
+    assert project.run("report").stdout.startswith("## Deployment Report\n")
+    incident = project.run("report", "shop-2", "--incident")
+    assert incident.returncode == 0, incident.stderr
+    assert incident.stdout.startswith("#")
+    told = json.loads(project.run("report", "-o", "json").stdout)
+    assert (told["type"], told["run"], told["incident"]) == ("report", "shop-2", False)
+
+
+def test_a_run_that_went_well_has_no_incident(records: Callable[[str], Project]) -> None:
+    assert "shop-2" in records("succeeded").fails("report", "--incident")
+
+
 # --- orders
 
 

@@ -1,4 +1,4 @@
-"""How did a run go, in the form that is handed on?"""
+"""How did a run go, as a text that can be handed on?"""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ from interlock.surfaces.cli.parser import output
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", metavar="RUN", help="default: the newest")
-    parser.add_argument(
-        "--incident", action="store_true", help="what went wrong, whom it reached, how it was taken back"
-    )
+    parser.add_argument("--incident", action="store_true", help="the incident report of a run that was taken back")
     output(parser)
 
 
 async def run(call: Call) -> Exit:
     incident = call.options.incident
-    view = await call.app.view(call.options.run)
-    text = call.app.report(view, incident=incident)
+    text = await call.app.report(call.options.run, incident=incident)
+    call.say(text.rstrip("\n"))
     if call.json:
-        kind = "incident" if incident else "deployment"
-        call.document({"type": "report", "report": kind, "run": view.run, "over": view.over, "markdown": text})
-    else:
-        call.say(text.rstrip("\n"))
+        view = await call.app.view(call.options.run)
+        call.document({"type": "report", "run": view.run, "incident": incident, "text": text})
     return Exit.OK
