@@ -1,8 +1,7 @@
 """What do users see? Many of them, on kept connections and on new ones, and a record of all that failed.
 
-A process of its own (`python -m bench.traffic PORT …`), so that what else runs in the measuring process holds nobody up:
-each line on its standard input is answered by a line of counts, and its end ends the traffic. `Traffic` is its other
-end. Users take turns: each asks, waits for the answer, and asks again when its next turn comes.
+A process of its own (`python -m bench.traffic PORT …`), so that nothing else holds users up: each line on its standard
+input is answered by a line of counts, and its end ends the traffic. `Traffic` is its other end. Users take turns: each asks, waits for the answer, and asks again when its next turn comes.
 """
 
 from __future__ import annotations
@@ -20,15 +19,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-GIVEN_UP_AFTER = 15.0
 ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request without a good answer: `kind` is its status, or what broke it; `side` the version that answered, if any.
+    """A request without a good answer: `kind` is its status, or what broke it.
 
-    `at` is when it failed, in seconds since 1970.
+    `side` is the version that answered, if any; `at` is when it failed, in seconds since 1970.
     """
 
     at: float
@@ -170,8 +168,9 @@ def _header(head: bytes, name: bytes) -> str:
 class _Users:
     """The users of one process."""
 
-    def __init__(self, port: int, rate: float, users: int, path: str) -> None:
+    def __init__(self, port: int, rate: float, users: int, path: str, patience: float) -> None:
         self._port, self._users, self._every, self._path = port, users, users / rate, path
+        self._patience = patience
         self._token, self._number = f"{os.getpid():x}{random.randrange(1 << 16):x}", 0
         self._over = asyncio.Event()
         self.counts = Counts()
@@ -205,7 +204,7 @@ class _Users:
         self._number += 1
         path, began = self._path or f"/r/{self._token}-{self._number}", time.time()
         try:
-            async with asyncio.timeout(GIVEN_UP_AFTER):
+            async with asyncio.timeout(self._patience):
                 if connection is None or not connection.usable:
                     loop = asyncio.get_running_loop()
                     _, connection = await loop.create_connection(_Answer, "127.0.0.1", self._port)
@@ -261,11 +260,12 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--rate", type=float, default=100, help="requests a second, of all users together")
     parser.add_argument("--users", type=int, default=20, help="half of them keep their connection")
+    parser.add_argument("--patience", type=float, default=15, help="seconds after which a user gives up")
     parser.add_argument("--path", default="", help='always this path; else "/r/…", another one each time')
     chosen = parser.parse_args()
 
     async def all_day() -> None:
-        await _serve(_Users(chosen.port, chosen.rate, chosen.users, chosen.path))
+        await _serve(_Users(chosen.port, chosen.rate, chosen.users, chosen.path, chosen.patience))
 
     asyncio.run(all_day())
 

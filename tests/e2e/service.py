@@ -1,10 +1,12 @@
 """A tiny service that behaves as the file beside it says. It needs nothing but the standard library, and starts fast.
 
 `manners.json` holds: `version`; `says`, the version its answers claim (else the same); `errors`, the share of requests
-answered 500; `latency`, seconds for an answer; `hangs`, whether it answers no user; `dies_after`, so many users'
-requests; `start`, seconds until it listens, in all slots `from_slot` on; `crashes`, whether it ends before that; `sick`, whether it is never ready;
-`stubborn`, whether it ignores SIGTERM. Paths: /healthz and /smoke, which are always answered well, /slow/SECONDS,
-/stream/SECONDS, all others. With ACCEPTS in its environment, it appends the time of each user's request to that file.
+answered 500 once it has had `errors_after` of them; `latency`, seconds for an answer; `hangs`, whether it answers no
+user; `dies_after`, so many users' requests; `start`, seconds until it listens, in all slots `from_slot` on; `crashes`,
+whether it ends before that; `sick`, whether it is never ready; `stubborn`, whether it ignores SIGTERM.
+
+Paths: /healthz and /smoke, which are always answered well, /slow/SECONDS, /stream/SECONDS, all others. With ACCEPTS in
+its environment, it appends the time of each user's request to that file.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Conversation(asyncio.Protocol):
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             line = self._received[: self._received.find(b"\r\n")]
             self._received = self._received[end + 4 :]
-            self._begin(line.split(b" ")[1].decode())
+            self._begin(line.split(b" ")[1].partition(b"?")[0].decode())
 
     def _begin(self, path: str) -> None:
         if path in ("/healthz", "/smoke"):
@@ -55,7 +57,8 @@ class Conversation(asyncio.Protocol):
         if kind == "stream":
             self._stream(float(seconds))
             return
-        status = "500 Oops" if random.random() < MANNERS.get("errors", 0) else "200 OK"
+        fails = _served > MANNERS.get("errors_after", 0) and random.random() < MANNERS.get("errors", 0)
+        status = "500 Oops" if fails else "200 OK"
         latency = float(MANNERS.get("latency", 0.02)) * random.uniform(0.75, 1.25)
         later = float(seconds) if kind == "slow" else latency
         asyncio.get_running_loop().call_later(later, self._answer, status)

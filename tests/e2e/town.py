@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.traffic import ROOT, Counts, Traffic, blame
+
 from interlock import twin
 from interlock.adapters.host.local import LocalHost
 from interlock.adapters.line import Unreachable, ask
@@ -122,10 +123,14 @@ class Town:
 
     def kill(self, who: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to the "keeper" or the "twin"; return its pid."""
-        pid = twin.process_of(self.state.runtime, who)
+        pid = self.pid(who)
         assert pid is not None, f"there is no {who}"
         os.kill(pid, number)
         return pid
+
+    def pid(self, who: str) -> int | None:
+        """Return the pid of the living "keeper" or "twin"."""
+        return twin.process_of(self.state.runtime, who)
 
     async def _both(self) -> bool:
         return all(twin.well(self.state.runtime, who) for who in ("keeper", "twin"))
@@ -183,9 +188,7 @@ class Town:
         """Wait for the end of a run; return how it ended."""
         return await self.until(run, lambda rollout: rollout.over, "its end", within)
 
-    async def until(
-        self, run: str, holds: Callable[[Rollout], bool], what: str, within: float = DEADLINE
-    ) -> Rollout:
+    async def until(self, run: str, holds: Callable[[Rollout], bool], what: str, within: float = DEADLINE) -> Rollout:
         """Wait until it holds of a run's rollout, whoever keeps it meanwhile."""
         deadline = time.monotonic() + within
         while True:
@@ -194,6 +197,17 @@ class Town:
                 return rollout
             assert time.monotonic() < deadline, f"{run}: waited {within:g} s for {what}\n{await self.story(run)}"
             await asyncio.sleep(0.05)
+
+    async def until_back(self, version: str, users: Traffic, within: float = DEADLINE) -> None:
+        """Wait until users get no other version than this one any more, for a second."""
+        deadline = time.monotonic() + within
+        while True:
+            before = (await users.look()).answered
+            await asyncio.sleep(1)
+            now = (await users.look()).answered
+            if {side for side in now if now[side] > before[side]} == {version}:
+                return
+            assert time.monotonic() < deadline, f"users still get more than {version}: {now}\n{await self.story()}"
 
     async def rollout(self, run: str) -> Rollout:
         """Return the newest rollout of a run, as recorded."""
@@ -227,6 +241,10 @@ class Town:
     async def proofs(self) -> tuple[Proof, ...]:
         """Return what was proven in production, newest first."""
         return await self.app.records.proofs(SERVICE, ENVIRONMENT)
+
+    async def stable(self) -> str:
+        """Return the version proven last."""
+        return (await self.proofs())[0].revision.release.version
 
     def _artefact(self, wish: Wish) -> Artefact:
         service = (Path(__file__).parent / "service.py").read_bytes()
