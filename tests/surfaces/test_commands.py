@@ -49,8 +49,16 @@ class Project:
 
     def script(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run any program to its end, in the project."""
+        temporary = self.root.parent / "t"
+        temporary.mkdir(exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")}
-        ours = {"PYTHONPATH": str(SOURCE), "XDG_STATE_HOME": str(self.root.parent / "xdg"), "COLUMNS": "80"}
+        ours = {
+            "PYTHONPATH": str(SOURCE),
+            "XDG_STATE_HOME": str(self.root.parent / "xdg"),
+            "COLUMNS": "80",
+            "TMPDIR": str(temporary),
+            "XDG_RUNTIME_DIR": "",
+        }
         return subprocess.run(
             argv,
             cwd=self.root,

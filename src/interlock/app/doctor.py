@@ -118,7 +118,9 @@ async def _clock(state: StateDirectory) -> Finding:
     now = datetime.now(UTC)
     text = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     try:
-        newest = await SQLite(state.database, read_only=True).rollouts(1)
+        store = SQLite(state.database, read_only=True)
+        newest = await store.rollouts(1)
+        store.close()
     except StoreError:
         newest = ()
     if newest and newest[0].since > now + timedelta(seconds=5):
@@ -128,8 +130,10 @@ async def _clock(state: StateDirectory) -> Finding:
 
 async def _keeper(state: StateDirectory) -> Finding:
     pid = twin.process_of(state.runtime, "keeper")
+    if pid is None and not _recorded(state) and not await _under_way(state):
+        return Finding("keeper", None, "none runs, as there is nothing to keep", "the next deploy starts it")
     if pid is None:
-        return Finding("keeper", None if not state.database.exists() else False, "none runs", _start_one(state))
+        return Finding("keeper", False, "none runs", "start one: interlock doctor --start")
     if not twin.well(state.runtime, "keeper"):
         return Finding("keeper", False, f"pid {pid} is silent", f"its twin replaces it; see {state.keeper_log}")
     try:
@@ -139,10 +143,14 @@ async def _keeper(state: StateDirectory) -> Finding:
     return Finding("keeper", True, f"pid {pid}, answers on {state.socket}")
 
 
-def _start_one(state: StateDirectory) -> str:
-    if not state.database.exists():
-        return "the first deploy starts it"
-    return "interlock doctor --start starts one (so does every deploy and every order)"
+async def _under_way(state: StateDirectory) -> bool:
+    try:
+        store = SQLite(state.database, read_only=True)
+        active = await store.active()
+        store.close()
+    except StoreError:
+        return False
+    return bool(active)
 
 
 def _twin(state: StateDirectory) -> Finding:
