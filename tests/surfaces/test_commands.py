@@ -68,6 +68,12 @@ class Project:
             timeout=50,
         )
 
+    def apart(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell script that may mount file systems which nobody else sees; skip where that is not allowed."""
+        if subprocess.run(["unshare", "-rm", "true"], capture_output=True, timeout=10).returncode != 0:
+            pytest.skip("needs the right to mount file systems in a namespace of its own")
+        return self.script("unshare", "-rm", "sh", "-c", script)
+
     def fails(self, *arguments: str, status: int = 1, **environment: str) -> str:
         """Run a command that must fail; return its paragraph."""
         done = self.run(*arguments, **environment)
@@ -275,11 +281,14 @@ def test_a_state_directory_that_is_a_file_is_an_error(project: Project) -> None:
     assert "--state or INTERLOCK_STATE" in project.fails("--state", "state", "plan", ".", "--first")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_state_directory_is_an_error(project: Project, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
-    assert "cannot be used: Permission denied" in project.fails("--state", str(closed / "s"), "plan", ".", "--first")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs none {disk} && mkdir {disk}/s && mount -o remount,ro {disk}"
+    done = project.apart(f"{mount} && {sys.executable} -m interlock --state {disk}/s deploy . --first")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"error: the state directory {disk}/s cannot be used: Read-only file system" in done.stderr
+    assert "--state or INTERLOCK_STATE" in done.stderr
 
 
 def test_a_state_directory_where_none_can_be_made_is_an_error(project: Project) -> None:
@@ -300,10 +309,7 @@ def test_a_full_disk_is_an_error_before_anything_is_started(project: Project, tm
     disk.mkdir()
     fill = f"mount -t tmpfs -o size=64k none {disk} && mkdir {disk}/s && ! head -c 1m /dev/zero > {disk}/s/full"
     command = f"{fill} 2>/dev/null && {sys.executable} -m interlock --state {disk}/s deploy . --first"
-    can = subprocess.run(["unshare", "-rm", "true"], capture_output=True, timeout=10)
-    if can.returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs in a namespace of its own")
-    done = project.script("unshare", "-rm", "sh", "-c", command)
+    done = project.apart(command)
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.startswith("error: ")
     assert "No space left on device" in done.stderr
