@@ -135,6 +135,12 @@ class App:
         except (Unreachable, KeeperError):
             return {}, False
 
+    async def report(self, run: str | None = None, *, incident: bool = False) -> str:
+        """Return a run's deployment report in Markdown, or its incident report; raise NoIncident without one."""
+        from interlock.app.report import report  # imported late: it needs the judge, and to look must be quick
+
+        return report(await self.view(run), self.state.secrets, self._clock.now(), incident=incident)
+
     # --- changing
 
     async def start(self, plan: Plan, *, supersede: bool = False) -> str:
