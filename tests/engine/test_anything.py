@@ -188,7 +188,7 @@ class Day:
         self.switched = set()
         self.story.world.requests_per_second = 2000
         self.story.world.behaviour("production-v1").launches = True
-        if self.fuse.left is not None:
+        if not self.fuse.blown:
             self.fuse.renew(None)
         await self.wait(1)
 
@@ -233,7 +233,7 @@ class Day:
 
 @pytest.mark.parametrize("strategy", StrategyName)
 @settings(
-    max_examples=1500 if THOROUGH else 25,
+    max_examples=1500 if THOROUGH else 15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

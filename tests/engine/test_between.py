@@ -14,7 +14,7 @@ from interlock.core.plan import Plan, StrategyName
 from interlock.core.rollout import OrderKind, Phase, Refused
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Stale
-from interlock.ports.store import Busy, StoreError
+from interlock.ports.store import Busy
 
 
 def test_a_second_deployment_is_refused_and_told_which_is_the_first() -> None:
@@ -262,33 +262,44 @@ def test_an_engine_killed_while_it_went_back_unrecorded_is_followed_by_one_that_
         await story.until(lambda: story.world.weight("production") == 0, within=0.3)
         await story.engine.stop()
         assert (await story.store.run(run))[-1].phase is Phase.PROGRESSING
-        engine = story.new_engine()
-        await engine.resume()
-        assert not engine.live()  # who cannot write cannot take over either; it is tried again
-        tending = asyncio.ensure_future(engine.tend())
+        await story.new_engine().resume()
         await story.world.sleep(timedelta(seconds=30))
+        assert story.world.running("production") == {"production-v1": 2}
         story.store.failing = False
-        await story.until_phase(run, Phase.ROLLING_BACK, within=10)
-        ended = await story.ends(run)
-        tending.cancel()
+        ended = await story.ends(run, within=10)
         assert ended.phase is Phase.ROLLED_BACK
         assert "the record says 20 % of the traffic, the data plane has 0 %" in ended.reason
 
     play(tell, busy())
 
 
-def test_a_rollout_whose_owner_could_not_be_written_is_taken_up_later() -> None:
+def test_a_bad_release_goes_back_also_when_its_engine_was_killed_on_a_full_disk() -> None:
+    async def tell(story: Story) -> None:
+        run = await story.deploy(await story.ready(StrategyName.CANARY))
+        await story.reaches(run, Weight(2000))
+        story.store.failing = True
+        await story.engine.stop()
+        story.world.behaviour("production-v2").error_rate = 0.5
+        await story.new_engine().resume()
+        await story.until(lambda: story.world.weight("production") == 0, within=60)
+        await story.world.sleep(timedelta(minutes=1))
+        story.store.failing = False
+        ended = await story.ends(run, within=10)
+        assert (ended.phase, ended.quarantine) == (Phase.ROLLED_BACK, True)
+
+    play(tell, busy())
+
+
+def test_nothing_begins_before_its_owner_is_on_record() -> None:
     async def tell(story: Story) -> None:
         planned = await story.ready(StrategyName.CANARY)
         story.store.failing_from = ("claim",)
-        with pytest.raises(StoreError):
-            await story.deploy(planned)
+        before = len(story.world.calls)
+        run = await story.deploy(planned)
+        await story.world.sleep(timedelta(minutes=1))
+        assert story.world.calls[before:] == []
         story.store.failing_from = ()
-        (rollout,) = await story.store.active()
-        tending = asyncio.ensure_future(story.engine.tend())
-        ended = await story.ends(rollout.run)
-        tending.cancel()
-        assert ended.phase is Phase.SUCCEEDED
+        assert (await story.ends(run)).phase is Phase.SUCCEEDED
 
     play(tell, busy())
 

@@ -30,6 +30,7 @@ from interlock.core.rollout import (
 )
 from interlock.core.steps import SetWeight, Until, Watch
 from interlock.core.weight import NONE, Weight
+from interlock.engine.claim import Claim
 from interlock.engine.journal import entries
 from interlock.engine.perform import Performer
 from interlock.engine.ports import Ports
@@ -52,12 +53,12 @@ class Message:
 
 
 class Drive:
-    """Drives one rollout that we own under `epoch`."""
+    """Drives one rollout that we own by `claim`."""
 
-    def __init__(self, ports: Ports, rollout: Rollout, epoch: int, history: History) -> None:
+    def __init__(self, ports: Ports, rollout: Rollout, claim: Claim, history: History) -> None:
         self.rollout = rollout
-        self._ports, self._epoch = ports, epoch
-        self.sentinel = Sentinel(ports, lambda: self.rollout, epoch, history)
+        self._ports, self._claim = ports, claim
+        self.sentinel = Sentinel(ports, lambda: self.rollout, claim, history)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         scene = Scene(ports, self.sentinel, lambda: self.rollout, self._tell)
         self._performer = Performer(scene)
@@ -149,6 +150,8 @@ class Drive:
             late = Failed(self._ports.clock.now(), self.rollout.index, "paused for longer than a day")
             self._inbox.put_nowait(Message(late, turn=turn))
             return
+        if not self.rollout.going_back:
+            await self._until_claimed()
         step = self.rollout.next_step
         assert step is not None
         try:
@@ -156,6 +159,15 @@ class Drive:
         except Exception as error:  # a step that breaks must be an outcome: without one the rollout would stand still
             outcome = Outcome(Failed(self._ports.clock.now(), self.rollout.index, f"{step}: {error!r}"))
         self._inbox.put_nowait(Message(outcome.event, outcome.data, turn=turn))
+
+    async def _until_claimed(self) -> None:
+        """Wait until the rollout is ours on record: before that only what lowers risk may be done."""
+        while not self._claim.held:
+            try:
+                await self._claim.epoch()
+            except StoreError as error:
+                self.sentinel.unwritten = str(error)
+                await self._ports.clock.sleep(TRY_AGAIN_AFTER)
 
     async def _end_step(self) -> None:
         step, self._step = self._step, None
@@ -215,7 +227,7 @@ class Drive:
     async def _save(self, after: Rollout, written: tuple[Entry, ...]) -> None:
         await self._ports.store.save(
             after,
-            self._epoch,
+            await self._claim.epoch(),
             self._unwritten + written,
             proof=_proof(after),
             quarantined=None if self._quarantine_kept else _quarantined(after),

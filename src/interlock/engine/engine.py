@@ -14,6 +14,7 @@ from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Order, OrderKind, Phase, Refused, Rollout, begin
 from interlock.core.sample import Reading, difference
+from interlock.engine.claim import Claim
 from interlock.engine.drive import Drive
 from interlock.engine.drive import live as live_rollout
 from interlock.engine.gate import rollback_ready
@@ -241,9 +242,11 @@ class Engine:
         async with self._owning:
             if rollout.id in self._drives:
                 return self._drives[rollout.id]
-            epoch = await self._ports.store.claim(rollout.id, self._owner)
+            claim = Claim(self._ports.store, rollout.id, self._owner)
+            with contextlib.suppress(StoreError):  # tried again before the first write; to go back cannot wait for it
+                await claim.epoch()
             recorded = await self._ports.store.rollout(rollout.id) or rollout
-            drive = Drive(self._ports, recorded, epoch, await self._history(rollout.stage.environment))
+            drive = Drive(self._ports, recorded, claim, await self._history(rollout.stage.environment))
             self._drives[rollout.id] = drive
         task = asyncio.create_task(self._drive(drive))
         self._tasks.add(task)

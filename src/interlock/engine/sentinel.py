@@ -26,6 +26,7 @@ from interlock.core.share import Share
 from interlock.core.steps import Gate, SetWeight, Start
 from interlock.core.tally import Tally
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
+from interlock.engine.claim import Claim
 from interlock.engine.ports import Ports, look
 from interlock.ports.metrics import MetricsError
 from interlock.ports.store import Fenced, StoreError
@@ -53,8 +54,8 @@ class Point:
 class Sentinel:
     """Looks at health once a second and takes a sample every few; keeps the evidence and what the report counts."""
 
-    def __init__(self, ports: Ports, rollout: Callable[[], Rollout], epoch: int, history: History) -> None:
-        self._ports, self._rollout, self._epoch = ports, rollout, epoch
+    def __init__(self, ports: Ports, rollout: Callable[[], Rollout], claim: Claim, history: History) -> None:
+        self._ports, self._rollout, self._claim = ports, rollout, claim
         stage = rollout().stage
         self.criteria = stage.criteria or Criteria()
         self.judged = stage.criteria is not None
@@ -138,7 +139,7 @@ class Sentinel:
     async def keep(self) -> None:
         """Write the last checkpoint, from which the report is made; a store that is full costs only that."""
         with suppress(StoreError):
-            await self._ports.store.checkpoint(self._rollout().id, self._epoch, self.checkpoint())
+            await self._ports.store.checkpoint(self._rollout().id, await self._claim.epoch(), self.checkpoint())
 
     def stepped(self) -> None:
         """Tell the judge of a new weight: what speaks against the release is kept, what speaks for it starts again.
@@ -299,7 +300,7 @@ class Sentinel:
             return
         self._kept = now
         try:
-            await self._ports.store.checkpoint(rollout.id, self._epoch, self.checkpoint())
+            await self._ports.store.checkpoint(rollout.id, await self._claim.epoch(), self.checkpoint())
             self.unwritten = ""
         except StoreError as error:
             self.unwritten = str(error)
