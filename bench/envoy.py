@@ -37,12 +37,12 @@ class Watcher:
             self._connection.close()
 
 
-async def weights(town: Town, title: str, pause: float) -> None:
-    """Print how long after the call a request was last answered by the old side, and when `steer` came back."""
+async def weights(town: Town, pause: float, changes: int = CHANGES) -> tuple[list[float], list[float]]:
+    """Return how long after each call a request was last answered by the old side, and when `steer` came back."""
     watchers = [Watcher(town.port, pause) for _ in range(CONNECTIONS)]
     tasks = [asyncio.ensure_future(one.watch()) for one in watchers]
     used, returned = [], []
-    for turn in range(CHANGES):
+    for turn in range(changes):
         await asyncio.sleep(0.05)
         weight, leaving = (ALL, "old") if turn % 2 == 0 else (NONE, "new")
         began = time.monotonic()
@@ -53,7 +53,22 @@ async def weights(town: Town, title: str, pause: float) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    return used, returned
+
+
+def say(title: str, used: list[float], returned: list[float]) -> None:
+    """Print one line of `weights`."""
     print(f"{title}: used by all {CONNECTIONS} connections {spread(used)}; steer returned {spread(returned)}")
+
+
+async def idle_weights(changes: int) -> list[float]:
+    """Measure `weights` on an Envoy that has nothing else to do; return only after how long each was used."""
+    async with a_town(retries=False) as town:
+        await town.open(Entrance(await town.host.free_port()))
+        for name in ("old", "new"):
+            await town.admit(name)
+        await town.envoy.steer(Route("production", "old", "new"))
+        return (await weights(town, 0.002, changes))[0]
 
 
 async def reading(town: Town) -> None:
@@ -98,11 +113,11 @@ async def main() -> None:
         for name in ("old", "new"):
             await town.admit(name)
         await town.envoy.steer(Route("production", "old", "new"))
-        await weights(town, "idle", pause=0.002)
+        say("idle", *await weights(town, pause=0.002))
         await reading(town)
         await verifying(town)
         load = Load(town.port, users=16)
-        await weights(town, "both cores busy", pause=0.0)
+        say("both cores busy", *await weights(town, pause=0.0))
         await load.end()
         print(f"requests {sum(load.answered.values())}, failed {len(load.failed)}")
 

@@ -1,7 +1,8 @@
 """What do users see? Many of them, on kept connections and on new ones, and a record of all that failed.
 
 A process of its own (`python -m bench.traffic PORT …`), so that nothing else holds users up: each line on its standard
-input is answered by a line of counts, and its end ends the traffic. `Traffic` is its other end. Users take turns: each asks, waits for the answer, and asks again when its next turn comes.
+input is answered by a line of counts, and its end ends the traffic. `Traffic` is its other end. Each user asks, waits
+for the answer, and asks again when its next turn comes.
 """
 
 from __future__ import annotations
