@@ -224,9 +224,10 @@ def _weighed(evidence: Evidence, stream: Stream) -> str:
     against, needed = stream.odds_against(evidence.sight.guarded), 1 / evidence.criteria.alpha
     if against >= needed:  # what would have proven it is no longer of interest
         return f"odds against it {odds(against)}, {odds(needed)} roll back"
+    margin, proven_at = percent(stream.limits.margins[0]), odds(stream.limits.proven_at)
     return (
-        f"odds against {odds(against)} ({odds(needed)} over all metrics roll back), odds that it is below {percent(stream.limits.margins[0])} {odds(stream.odds_for)} "
-        f"({odds(stream.limits.proven_at)} prove it)"
+        f"odds against {odds(against)} ({odds(needed)} over all metrics roll back), "
+        f"odds that it is below {margin} {odds(stream.odds_for)} ({proven_at} prove it)"
     )
 
 
