@@ -381,3 +381,14 @@ def test_what_was_stopped_is_brought_back_as_it_was() -> None:
         assert await story.engine.bring_back(plan) == []
 
     assert play(tell, busy()).world.routes["production"].stable == "production-v1"
+
+
+def test_nothing_is_brought_back_where_a_rollout_is_under_way() -> None:
+    async def tell(story: Story) -> None:
+        planned = await story.ready(StrategyName.CANARY)
+        run = await story.deploy(planned)
+        with pytest.raises(Busy, match=run):
+            await story.engine.bring_back(Plan("shop", "v1", (planned,), EPOCH))
+        await story.ends(run)
+
+    play(tell, busy())

@@ -129,6 +129,8 @@ class Planner:
         """Say whether this release runs here already and, where that proves it for production, not too long ago."""
         if not already_running(intent, known):
             return False
+        if any(one.stage.environment == intent.environment for one in await store.active()):
+            return False  # another release is on its way there
         proofs = await store.proofs(self._file.service, intent.environment)
         last = intent.environment == self._file.production.name
         return last or self._clock.now() - proofs[0].at < self._file.proof_valid_for

@@ -81,12 +81,13 @@ class Engine:
     async def bring_back(self, plan: Plan) -> list[str]:
         """Have what is stable run and serve again, after everything was stopped; return where it did not run before.
 
-        Raises TrafficError or WorkloadError when it does not get whole in time.
+        Raises Busy while a rollout is under way, TrafficError or WorkloadError when it does not get whole in time.
         """
+        if running := await self._under_way(plan):
+            raise Busy(running[0])
         brought = []
-        busy = {drive.rollout.stage.environment for drive in self._drives.values()}
         for stage in plan.stages:
-            if stage.replaces is None or stage.environment in busy:
+            if stage.replaces is None:
                 continue
             if not await self._ports.workload.instances(stage.replaces.name):
                 brought.append(stage.environment)
@@ -149,12 +150,7 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _make_way(self, plan: Plan, by: str, *, supersede: bool) -> None:
-        mine = {stage.environment for stage in plan.stages}
-        running = [
-            rollout
-            for rollout in await self._ports.store.active()
-            if rollout.stage.revision.release.service == plan.service and rollout.stage.environment in mine
-        ]
+        running = await self._under_way(plan)
         if running and not supersede:
             raise Busy(running[0])
         for rollout in running:
@@ -168,6 +164,15 @@ class Engine:
                     f"{ended.id} could not be taken back, so nothing newer is begun: {ended.reason}. Try again to go "
                     f"back with: interlock abort {ended.run}"
                 )
+
+    async def _under_way(self, plan: Plan) -> list[Rollout]:
+        """Return the service's rollouts under way in the plan's environments."""
+        mine = {stage.environment for stage in plan.stages}
+        return [
+            rollout
+            for rollout in await self._ports.store.active()
+            if rollout.stage.revision.release.service == plan.service and rollout.stage.environment in mine
+        ]
 
     async def _until_over(self, rollout: Rollout) -> None:
         deadline = Deadline.after(self._ports.clock, GO_BACK_WITHIN)
