@@ -78,9 +78,9 @@ def blame(cuts: Path) -> dict[str, str]:
 class Traffic:
     """Users in a process of their own, as an asynchronous context; `counts` holds all once it has ended."""
 
-    def __init__(self, port: int, rate: float = 100, users: int = 20, path: str = "") -> None:
+    def __init__(self, port: int, rate: float = 100, users: int = 20, patience: float = 15) -> None:
         self.counts = Counts()
-        options = ("--rate", str(rate), "--users", str(users), "--path", path)
+        options = ("--rate", str(rate), "--users", str(users), "--patience", str(patience))
         self._argv = (sys.executable, "-m", "bench.traffic", str(port), *options)
 
     async def __aenter__(self) -> Traffic:
@@ -169,9 +169,8 @@ def _header(head: bytes, name: bytes) -> str:
 class _Users:
     """The users of one process."""
 
-    def __init__(self, port: int, rate: float, users: int, path: str, patience: float) -> None:
-        self._port, self._users, self._every, self._path = port, users, users / rate, path
-        self._patience = patience
+    def __init__(self, port: int, rate: float, users: int, patience: float) -> None:
+        self._port, self._users, self._every, self._patience = port, users, users / rate, patience
         self._token, self._number = f"{os.getpid():x}{random.randrange(1 << 16):x}", 0
         self._over = asyncio.Event()
         self.counts = Counts()
@@ -203,7 +202,7 @@ class _Users:
     async def _turn(self, connection: _Answer | None, keeps: bool) -> _Answer | None:
         """Ask once; return the connection for the next time, if there is to be one."""
         self._number += 1
-        path, began = self._path or f"/r/{self._token}-{self._number}", time.time()
+        path, began = f"/r/{self._token}-{self._number}", time.time()
         try:
             async with asyncio.timeout(self._patience):
                 if connection is None or not connection.usable:
@@ -262,11 +261,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100, help="requests a second, of all users together")
     parser.add_argument("--users", type=int, default=20, help="half of them keep their connection")
     parser.add_argument("--patience", type=float, default=15, help="seconds after which a user gives up")
-    parser.add_argument("--path", default="", help='always this path; else "/r/…", another one each time')
     chosen = parser.parse_args()
 
     async def all_day() -> None:
-        await _serve(_Users(chosen.port, chosen.rate, chosen.users, chosen.path, chosen.patience))
+        await _serve(_Users(chosen.port, chosen.rate, chosen.users, chosen.patience))
 
     asyncio.run(all_day())
 

@@ -75,7 +75,7 @@ async def test_taking_back_works_on_a_full_disk(disk: Path, by_itself: bool) -> 
 def test_a_read_only_state_directory_is_one_clear_error(disk: Path) -> None:
     state = StateDirectory(disk / "state")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises((StateError, StoreError), match="(?i)read-only") as no:
+    with pytest.raises((StateError, StoreError), match=r"(?i)read-only") as no:
         asyncio.run(App(state).ensure_keeper())
     assert str(state.path) in str(no.value)
 

@@ -53,7 +53,7 @@ async def test_a_bad_release_is_taken_back_and_the_stable_side_never_fails(
     town: Town, manners: dict[str, Any], why: str
 ) -> None:
     before, wish = await town.stable(), town.wish(manners=manners, bake=timedelta(seconds=20))
-    async with town.traffic(150, 60) as users:
+    async with town.traffic(150, 400) as users:  # so many that those who wait for an answer leave others to ask
         run = await town.start(wish)
         ended = await town.over(run)
         await users.flows(before)
@@ -61,3 +61,16 @@ async def test_a_bad_release_is_taken_back_and_the_stable_side_never_fails(
     assert why in ended.reason
     await town.settled(before)
     assert town.failed(users.counts, wish.version) == [], await town.story(run)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a request that its user gave up before the answer began counts as a good one",
+)
+async def test_a_release_that_answers_nobody_is_not_good_when_its_users_do_not_wait_for_long(town: Town) -> None:
+    wish = town.wish(manners={"hangs": True}, bake=timedelta(seconds=3))
+    async with town.traffic(100, 100, patience=1) as users:
+        run = await town.start(wish)
+        ended = await town.over(run)
+    assert users.counts.answered[wish.version] == 0
+    assert ended.phase is Phase.ROLLED_BACK, await town.story(run)

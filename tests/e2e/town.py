@@ -286,9 +286,9 @@ class Town:
         route = json.loads((self.state.envoy / f"rds-{ENVIRONMENT}.json").read_text())["version_info"]
         assert route.startswith(f"stable={name} canary= weight=0 "), route
 
-    def traffic(self, rate: float = 100, users: int = 20, path: str = "") -> Traffic:
+    def traffic(self, rate: float = 100, users: int = 20, patience: float = 15) -> Traffic:
         """Return users of production."""
-        return Traffic(self.port, rate, users, path)
+        return Traffic(self.port, rate, users, patience)
 
     def failed(self, counts: Counts, *bad: str) -> list[str]:
         """Return, in words, what failed and was not the fault of the bad versions named."""
