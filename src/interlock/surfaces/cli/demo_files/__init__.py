@@ -1,0 +1,1 @@
+"""With which service, which file and which users is the demo made?"""
