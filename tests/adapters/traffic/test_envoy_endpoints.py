@@ -283,3 +283,20 @@ async def test_every_instance_has_its_share_as_soon_as_it_is_healthy_even_of_a_l
         for _ in range(20):
             await town.get()
         assert all(one.served >= 5 for one in town.instances)
+
+
+async def test_a_revision_whose_admission_was_broken_off_has_a_preview_or_is_not_healthy() -> None:
+    async with a_town() as town:
+        await town.open()
+        names = [f"broken-{milliseconds}" for milliseconds in range(0, 40, 4)]
+        for name in names:
+            instance = await town.instance(name)
+            admission = asyncio.ensure_future(town.envoy.admit(revision(name), (instance.address,)))
+            await asyncio.sleep(float(name.partition("-")[2]) / 1000)
+            admission.cancel()
+            await asyncio.wait({admission})
+        await asyncio.sleep(1.5)  # time enough to be found healthy
+        healthy = [name for name in names if await town.envoy.healthy(name)]
+        assert healthy, "all were broken off before their instances were known"
+        for name in healthy:
+            assert town.envoy.preview(name).startswith("http://127.0.0.1:")

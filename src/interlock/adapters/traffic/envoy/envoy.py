@@ -103,9 +103,9 @@ class Envoy:
         fresh = not self._files.resources(self._files.eds(revision.name))
         if fresh:  # a cluster whose endpoint file is missing is rejected for good: the file comes first
             self._put_endpoints(revision.name, frozenset(addresses), frozenset())
-        async with self._shaping:
-            await self._put_clusters(revision)
+        async with self._shaping:  # the preview comes first: once its instances are healthy, nobody admits it again
             await self._put_preview(revision.name)
+            await self._put_clusters(revision)
         await self._publish_endpoints(revision.name, frozenset(addresses), draining - frozenset(addresses))
 
     async def healthy(self, revision: str) -> frozenset[str]:
