@@ -293,11 +293,13 @@ def test_a_bad_release_goes_back_also_when_its_engine_was_killed_on_a_full_disk(
 def test_nothing_begins_before_its_owner_is_on_record() -> None:
     async def tell(story: Story) -> None:
         planned = await story.ready(StrategyName.CANARY)
-        story.store.failing_from = ("claim",)
-        before = len(story.world.calls)
         run = await story.deploy(planned)
+        await story.until(lambda: story.world.calls[-1] == "ensure production-v2 1")
+        story.store.failing_from = ("claim",)
+        await story.engine.stop()
+        await story.new_engine().resume()
         await story.world.sleep(timedelta(minutes=1))
-        assert story.world.calls[before:] == []
+        assert story.world.calls[-1] == "ensure production-v2 1"
         story.store.failing_from = ()
         assert (await story.ends(run)).phase is Phase.SUCCEEDED
 
