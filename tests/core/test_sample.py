@@ -103,3 +103,11 @@ def test_rates_and_quantiles_for_people() -> None:
     assert Side(10, 10, 20).error_rate == 1.0
     side = Side(latency={5: 90, 10: 9, float("inf"): 1})
     assert [side.quantile(q) for q in (0.5, 0.9, 0.95, 0.99, 1)] == [5, 5, 10, 10, float("inf")]
+
+
+def test_what_users_gave_up_is_neither_completed_nor_pending() -> None:
+    before = Reading(1, "boot", {"new": {"proxy": Counters(10, 8)}})
+    after = Reading(2, "boot", {"new": {"proxy": Counters(20, 9, abandoned=7)}})
+    sample = difference(before, after, "new", None)
+    assert sample is not None and sample.canary is not None
+    assert (sample.canary.completed, sample.canary.abandoned, sample.canary.pending) == (1, 7, 4)

@@ -14,8 +14,8 @@ from tests.e2e.town import Town
 
 from interlock.core.rollout import Phase
 
-CHANGES_GOING_ON = 34
-CHANGES_GOING_BACK = range(12, 26)
+CHANGES_GOING_ON = 29
+CHANGES_GOING_BACK = range(13, 24)
 MOMENTS = ("before", "amid", "after")
 TRIED = 6
 

@@ -16,8 +16,9 @@ from datetime import timedelta
 class Counters:
     """Cumulative counts of one source (one proxy's view of one revision) since that source began.
 
-    `started` counts requests sent to an instance, `completed` those answered, refused or given up, `failed` the bad
-    ones among the completed: 5xx answers, those the proxy made itself, request time-outs, and tries a retry has hidden.
+    `started` counts requests sent to an instance, `completed` those answered or refused, `failed` the bad ones among
+    the completed: 5xx answers, those the proxy made itself, request time-outs, and tries a retry has hidden.
+    `abandoned` counts those whose user gave up before an answer began: nobody knows whether they would have been good.
     `latency` is the distribution: upper edge of a bucket in milliseconds -> how many answers fell in it. It lists
     all edges of its layout, the last of them infinite, or else only the filled buckets of Envoy's log-linear histogram.
     """
@@ -26,6 +27,7 @@ class Counters:
     completed: float = 0
     failed: float = 0
     latency: Mapping[float, float] = field(default_factory=dict)
+    abandoned: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ class Reading:
 class Side:
     """What one side did during one sample; the fields are the increments of `Counters`.
 
-    `pending` is how many requests were in flight when the sample ended (started minus completed, all time). `failed`
-    may exceed `completed` in a torn reading or when retries hid failures; the judge carries the excess over.
+    `pending` is how many requests were in flight when the sample ended (started, and neither completed nor abandoned,
+    of all time). `failed` may exceed `completed` in a torn reading or when retries hid failures; the judge carries the
+    excess over.
     """
 
     started: float = 0
@@ -50,6 +53,7 @@ class Side:
     failed: float = 0
     latency: Mapping[float, float] = field(default_factory=dict)
     pending: float = 0
+    abandoned: float = 0
 
     @property
     def error_rate(self) -> float | None:
@@ -100,7 +104,7 @@ def _side(before: Reading, after: Reading, revision: str | None) -> Side | None:
     if revision is None or revision not in after.revisions:
         return None
     now, then = after.revisions[revision], before.revisions.get(revision)
-    started = completed = failed = pending = 0.0
+    started = completed = failed = pending = abandoned = 0.0
     latency: dict[float, float] = {}
     for source, counters in now.items():
         old = Counters() if then is None else then.get(source, counters)
@@ -109,10 +113,11 @@ def _side(before: Reading, after: Reading, revision: str | None) -> Side | None:
         started += _increment(old.started, counters.started)
         completed += _increment(old.completed, counters.completed)
         failed += _increment(old.failed, counters.failed)
-        pending += max(0.0, counters.started - counters.completed)
+        abandoned += _increment(old.abandoned, counters.abandoned)
+        pending += max(0.0, counters.started - counters.completed - counters.abandoned)
         for edge, count in counters.latency.items():
             latency[edge] = latency.get(edge, 0.0) + _increment(old.latency.get(edge, 0.0), count)
-    return Side(started, completed, failed, latency, pending)
+    return Side(started, completed, failed, latency, pending, abandoned)
 
 
 def _increment(old: float, new: float) -> float:

@@ -51,4 +51,5 @@ def _sum(one: Side, other: Side) -> Side:
         one.failed + other.failed,
         latency,
         other.pending,
+        one.abandoned + other.abandoned,
     )

@@ -18,10 +18,11 @@ from interlock.core.criteria import Criteria
 from interlock.core.interlocks import World
 from interlock.core.judge import Evidence, Judgement, Verdict, begin, decode, encode, judge, observe, step
 from interlock.core.judge.baseline import History
+from interlock.core.patience import given_up
 from interlock.core.record import plain, restore
 from interlock.core.release import Revision, StickyBy
 from interlock.core.rollout import Rollout, Unsafe
-from interlock.core.sample import Reading, Sample, difference
+from interlock.core.sample import Reading, Sample, Side, difference
 from interlock.core.share import Share
 from interlock.core.steps import Gate, SetWeight, Start
 from interlock.core.tally import Tally
@@ -33,6 +34,7 @@ from interlock.ports.store import Fenced, StoreError
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
+LATELY = timedelta(minutes=1)
 LOOK_EVERY = timedelta(seconds=1)
 LOOK_WITHIN = timedelta(seconds=10)
 CHECKPOINT_EVERY = timedelta(seconds=30)
@@ -65,6 +67,7 @@ class Sentinel:
         self.judgement: Judgement = judge(self.evidence)
         self.tally = Tally(before=history.baseline)
         self.points: deque[Point] = deque(maxlen=240)
+        self._lately: deque[Side] = deque(maxlen=max(1, round(LATELY / self.criteria.sample_every)))
         self.share = self._share_at(rollout().weight)
         self.world: World | None = None
         self.trouble = ""
@@ -271,6 +274,10 @@ class Sentinel:
         self._weigh(rollout, sample)
         if self.judged and self.judgement.verdict is Verdict.FAIL and not rollout.going_back:
             tell(Unsafe(at, _accusation(self.judgement), quarantine=True))
+        if sample.canary is not None and weight != NONE:
+            self._lately.append(sample.canary)
+            if self.judged and (gone := given_up(self._lately, self.tally.stable)):
+                tell(Unsafe(at, gone, quarantine=True))
         self._tell_news()
 
     def _weigh(self, rollout: Rollout, sample: Sample) -> None:

@@ -69,14 +69,14 @@ async def test_a_stream_is_completed_when_its_answer_has_begun() -> None:
         await stream
 
 
-async def test_a_request_that_its_user_gave_up_is_over_and_no_failure() -> None:
+async def test_a_request_that_its_user_gave_up_is_over_and_neither_good_nor_bad() -> None:
     async with a_town() as town:
         await serving(town)
         with pytest.raises(HttpError):
             await ask(f"127.0.0.1:{town.port}", path="/hang", timeout=timedelta(milliseconds=200))
-        await eventually(lambda: _completed(town, 1))
+        await eventually(lambda: _abandoned(town, 1))
         counted = await town.counters("new")
-        assert (counted.started, counted.completed, counted.failed) == (1, 1, 0)
+        assert (counted.started, counted.completed, counted.failed, counted.abandoned) == (1, 0, 0, 1)
 
 
 async def test_what_came_to_no_instance_is_a_failure_of_the_side_that_was_chosen() -> None:
@@ -168,6 +168,10 @@ async def _reading(town: Town) -> Reading:
 
 async def _started(town: Town, requests: int) -> bool:
     return (await town.metrics.read(("new",))).revisions["new"]["envoy"].started == requests
+
+
+async def _abandoned(town: Town, requests: int) -> bool:
+    return (await town.metrics.read(("new",))).revisions["new"]["envoy"].abandoned == requests
 
 
 async def _completed(town: Town, requests: int) -> bool:

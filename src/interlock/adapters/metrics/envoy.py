@@ -76,6 +76,7 @@ class EnvoyMetrics:
             max(before.completed, read.completed),
             max(before.failed, read.failed),
             read.latency,
+            max(before.abandoned, read.abandoned),
         )
         self._seen[revision] = read
         return read
@@ -84,8 +85,8 @@ class EnvoyMetrics:
 def _read(revision: str, stats: Mapping[str, Any]) -> Counters:
     """Work out the counters of one revision.
 
-    A try that a retry has hidden was started, completed and failed. A request that its client gave up before the answer
-    began is in no counter of completed ones: whatever was started and is not under way any more must have ended.
+    A try that a retry has hidden was started, completed and failed. A request that its user gave up before the
+    answer began is in no counter: it was started, is not under way any more, and was not completed.
     """
 
     def count(*names: str) -> float:
@@ -93,10 +94,12 @@ def _read(revision: str, stats: Mapping[str, Any]) -> Counters:
 
     retried = count("upstream_rq_retry")
     started = count("upstream_rq_total", *_NEVER_SENT)
-    completed = max(count("upstream_rq_completed") + retried, started - count("upstream_rq_active"))
+    completed = count("upstream_rq_completed") + retried
+    abandoned = max(0.0, started - count("upstream_rq_active") - completed)
     # A gRPC call that Envoy itself answers is in both: the larger of the two never counts one twice.
     failed = max(count("upstream_rq_5xx"), count(*_GRPC_FAULTS)) + retried
-    return Counters(max(started, completed), completed, failed, _latency(stats.get(_stat(revision, "time"), ())))
+    latency = _latency(stats.get(_stat(revision, "time"), ()))
+    return Counters(max(started, completed), completed, failed, latency, abandoned)
 
 
 def _latency(bins: Iterable[Mapping[str, float]]) -> dict[float, float]:
