@@ -616,3 +616,27 @@ def test_whatever_comes_in_numbers_stay_numbers(
             assert judgement.verdict is not Verdict.PASS
         assert (judgement.missing == "") == (judgement.verdict is not Verdict.INCONCLUSIVE)
     assert decode(json.loads(json.dumps(encode(evidence)))) == evidence
+
+
+def cut_off(answers: float) -> dict[float, float]:
+    """Answers as of a service that always takes 15 to 25 ms: of a thousand 35 take 26 ms, and none longer."""
+    return {20.0: answers * 0.5, 25.0: answers * 0.465, 26.0: answers * 0.035}
+
+
+def watched(canary: dict[float, float], samples: int) -> Judgement:
+    evidence = begin(Criteria(sample_every=timedelta(seconds=1)), samples)
+    for second in range(1, samples + 1):
+        mine, theirs = sum(canary.values()), 700.0
+        sides = Side(mine, mine, 0, canary), Side(theirs, theirs, 0, cut_off(theirs))
+        evidence = observe(evidence, Sample(float(second), timedelta(seconds=1), *sides), concurrent=True)
+    return judge(evidence)
+
+
+def test_a_tail_that_ends_as_if_cut_off_can_be_judged_all_the_same() -> None:
+    assert watched(cut_off(80.0), 20).verdict is Verdict.PASS
+
+
+def test_beyond_twice_such_a_tail_one_answer_in_a_hundred_is_allowed_and_not_more() -> None:
+    slow = {25.0: 92.0, 60.0: 8.0}
+    assert watched(slow, 40).verdict is Verdict.FAIL
+    assert watched({25.0: 99.8, 60.0: 0.2}, 40).verdict is not Verdict.FAIL

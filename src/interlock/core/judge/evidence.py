@@ -148,15 +148,15 @@ def _catastrophe(evidence: Evidence, mine: Count | None) -> Mixture:
 def _latency(
     evidence: Evidence, sight: Sight, canary: Side | None, stable: Side | None, left: float
 ) -> tuple[Latency | None, Baseline]:
-    """Weigh the answers' latency, once we know its edges; until then learn about stable."""
+    """Weigh the answers' latency, once we know its edges; until then learn about stable, and look for them again."""
     slow, seen = evidence.latency, evidence.seen
-    if slow is None:
+    if slow is None or not slow.edges:
         if canary is not None and sound(canary.latency):
             known = (seen,) if evidence.history is None else (evidence.history, seen)
             slow = choose(evidence.criteria, canary.latency, known, evidence.hazard)
-        if slow is None:
-            return None, seen.add(stable) if sight.guarded and stable is not None and sound(stable.latency) else seen
-    if not slow.edges or sight.now <= evidence.criteria.warm_up.total_seconds():
+        if slow is None or not slow.edges:
+            return slow, seen.add(stable) if sight.guarded and stable is not None and sound(stable.latency) else seen
+    if sight.now <= evidence.criteria.warm_up.total_seconds():
         return slow, seen
     return slow.take(canary, stable, sight.guarded, left), seen
 

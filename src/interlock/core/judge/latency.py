@@ -66,19 +66,41 @@ def choose(
     """Choose the edges from the canary's layout and what is known of stable; None while too little is known of it."""
     if criteria.latency_p99 is not None:
         edge = _edge_from(canary, criteria.latency_p99 / timedelta(milliseconds=1))
-        fixed = Limits.of(criteria, (_P99,), 1, compared=False, clustering=UNKNOWN_CLUSTERING)
-        return Latency(() if edge is None else (Edge(edge, edge, _P99),), Stream.start(fixed, hazard))
+        return _fixed(criteria, None if edge is None else Edge(edge, edge, _P99), UNKNOWN_CLUSTERING, hazard)
     enough = [b for b in known if b.answers >= ENOUGH_ANSWERS]
     if not enough:
         return None
-    baseline, factor = enough[0], criteria.latency_factor
-    edges = _near_p99(baseline, canary, factor)
-    first = edges[0] if edges else Edge(0.0, 0.0, _P99)
+    factor = criteria.latency_factor
+    found = [(b, edges) for b in enough if (edges := _near_p99(b, canary, factor))]
+    if not found:
+        return _fixed(criteria, _beyond_p99(enough[0], canary, factor), enough[0].slowness.clustering, hazard)
+    baseline, edges = found[0]
+    first = edges[0]
     fine = 0.005 <= first.share <= 0.02 and first.canary <= 1.2 * factor * max(first.stable, _FINEST)
-    allowed = tuple([_allowed(e.share, baseline) for e in edges]) or (_P99,)
+    allowed = tuple([_allowed(e.share, baseline) for e in edges])
     clustering = baseline.slowness.clustering
     limits = Limits.of(criteria, allowed, 1 if fine else len(edges), compared=True, clustering=clustering)
     return Latency(edges, Stream.start(limits, hazard))
+
+
+def _fixed(criteria: Criteria, edge: Edge | None, clustering: float, hazard: float) -> Latency:
+    """Allow one answer in a hundred beyond one edge, whatever stable has there; without an edge nothing is judged."""
+    limits = Limits.of(criteria, (_P99,), 1, compared=False, clustering=clustering)
+    return Latency(() if edge is None else (edge,), Stream.start(limits, hazard))
+
+
+def _beyond_p99(baseline: Baseline, canary: Mapping[float, float], factor: float) -> Edge | None:
+    """The first edge that at most one of stable's answers in a hundred is beyond: for tails that end as if cut off.
+
+    Hardly any answer is beyond it, so that nothing can be compared; but the canary's p99 is too high exactly when more
+    than one of its answers in a hundred is beyond `factor` times that edge.
+    """
+    for u in sorted(edge for edge in baseline.latency if edge < inf):
+        share = baseline.slower(u) / baseline.answers
+        if share <= _P99:
+            v = _edge_from(canary, factor * max(u, _FINEST))
+            return None if v is None else Edge(u, v, share)
+    return None
 
 
 def _near_p99(baseline: Baseline, canary: Mapping[float, float], factor: float) -> tuple[Edge, ...]:
