@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from interlock.app.verbs import App, View
     from interlock.core.account import Account
 
-RATE, LEAST_RATE = 800, 300
+RATE, LEAST_RATE = 600, 300
 FILES = Path(__file__).parent / "demo_files"
 VERSIONS = {"v1": 0.0, "v2": 0.0, "v3": 0.2}
 """The share of orders that each version fails."""
