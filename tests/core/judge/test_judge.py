@@ -19,6 +19,7 @@ from interlock.core.judge import (
     Baseline,
     Evidence,
     History,
+    Judgement,
     Verdict,
     begin,
     decide,
