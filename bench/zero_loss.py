@@ -28,8 +28,9 @@ from tests.e2e.town import SECOND, Town, Wish, a_town, has_users
 from bench.envoy import idle_weights
 from bench.traffic import Counts, Traffic, blame
 from interlock.core.criteria import Criteria
+from interlock.core.phase import Phase
 from interlock.core.plan import StrategyName
-from interlock.core.rollout import Phase, Rollout
+from interlock.core.rollout import Rollout
 from interlock.core.steps import Step, Watch
 from interlock.core.weight import ALL, Weight
 

@@ -19,9 +19,9 @@ from typing import Any
 from interlock.adapters.line import serve
 from interlock.app.parts import Parts, assemble
 from interlock.app.state import StateDirectory
+from interlock.core.events import Order
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
-from interlock.core.rollout import Order
 from interlock.engine.engine import Engine
 from interlock.twin import Refused, Watch
 

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from tests.core.examples import canary_stage
 
 from interlock.core.criteria import Criteria
+from interlock.core.events import Done, Failed, Held, Observed, Order, Unsafe
 from interlock.core.health import SmokeTest
 from interlock.core.judge.baseline import History
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain, restore
 from interlock.core.release import Instance, Revision, fingerprint
-from interlock.core.rollout import Done, Failed, Held, Observed, Order, Rollout, Unsafe
+from interlock.core.rollout import Rollout
 from interlock.core.route import Route
 from interlock.core.sample import Reading, Sample
 from interlock.core.source import Source

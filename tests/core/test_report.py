@@ -14,12 +14,13 @@ from tests.engine.stories import BAD, HASTY, Story, revision, stage, staging
 from interlock.adapters.memory import Behaviour, run
 from interlock.core.account import Account
 from interlock.core.criteria import Criteria
+from interlock.core.events import OrderKind
 from interlock.core.incident import NoIncident, incident_report
 from interlock.core.judge.words import count
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan, StrategyName
 from interlock.core.prose import LONGEST, bounded, lasting, success, table, words
 from interlock.core.report import deployment_report
-from interlock.core.rollout import OrderKind, Phase
 from interlock.core.sample import Side
 from interlock.core.strategy import Pace
 from interlock.core.weight import Weight

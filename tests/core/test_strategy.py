@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.core.examples import revision, stage_of
-from tests.core.test_rollout import AT
+from tests.core.test_transitions import AT
 
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.release import Revision

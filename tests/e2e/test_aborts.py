@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from tests.e2e.town import Town, has_users
 
-from interlock.core.rollout import Phase, Rollout
+from interlock.core.phase import Phase
+from interlock.core.rollout import Rollout
 from interlock.core.steps import Start
 from interlock.core.weight import NONE
 

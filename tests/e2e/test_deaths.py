@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from tests.e2e.town import Town, eventually, has_users
 
-from interlock.core.rollout import Phase
+from interlock.core.phase import Phase
 
 HEALED_WITHIN = 10.0  # seconds; it takes one or two, on a machine that has nothing else to do
 REPLACED_WITHIN = 25.0  # a frozen keeper is killed after five seconds

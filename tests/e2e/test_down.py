@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.e2e.town import ENVIRONMENT, Town, a_town, has_users
 
-from interlock.core.rollout import Phase
+from interlock.core.phase import Phase
 
 
 def sockets(town: Town) -> list[Path]:

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from tests.e2e.town import Town
 
+from interlock.core.phase import Phase
 from interlock.core.plan import StrategyName
-from interlock.core.rollout import Phase
 
 BLUE_GREEN = StrategyName.BLUE_GREEN
 

@@ -12,7 +12,7 @@ import random
 import pytest
 from tests.e2e.town import Town
 
-from interlock.core.rollout import Phase
+from interlock.core.phase import Phase
 
 CHANGES_GOING_ON = 29
 CHANGES_GOING_BACK = range(13, 24)

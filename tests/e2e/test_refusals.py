@@ -16,9 +16,12 @@ from bench.traffic import ROOT
 from tests.e2e.town import Town, Wish, has_users
 
 from interlock.app.verbs import Blocked, who
+from interlock.core.events import OrderKind
+from interlock.core.phase import Phase
 from interlock.core.record import plain
 from interlock.core.release import Entrance
-from interlock.core.rollout import OrderKind, Phase, Refused, Rollout
+from interlock.core.rollout import Rollout
+from interlock.core.transitions import Refused
 
 
 @asynccontextmanager

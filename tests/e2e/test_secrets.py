@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.town import Town, has_users
 
 from interlock.app.secrets import keep
-from interlock.core.rollout import Phase
+from interlock.core.phase import Phase
 from interlock.core.steps import Start
 
 

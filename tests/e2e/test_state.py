@@ -17,7 +17,7 @@ from tests.e2e.town import a_town, has_users
 from interlock.adapters.store.sqlite import SCHEMA, SQLite
 from interlock.app.state import StateDirectory, StateError
 from interlock.app.verbs import App
-from interlock.core.rollout import Phase
+from interlock.core.phase import Phase
 from interlock.ports.store import StoreError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.e2e.town import Town
 
+from interlock.core.phase import Phase
 from interlock.core.plan import StrategyName
-from interlock.core.rollout import Phase
 from interlock.core.weight import ALL, Weight
 
 

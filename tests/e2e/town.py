@@ -30,10 +30,12 @@ from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App, KeeperError, NoSuchRollout, View
 from interlock.core.criteria import Criteria
+from interlock.core.events import OrderKind
 from interlock.core.health import Identify, Probe, SmokeTest
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision, Sticky, StickyBy
-from interlock.core.rollout import OrderKind, Phase, Rollout
+from interlock.core.rollout import Rollout
 from interlock.core.strategy import LAYOUTS, Pace, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.ports.host import Command

@@ -9,9 +9,11 @@ from datetime import timedelta
 from interlock.adapters.memory import EPOCH, Behaviour, World, run
 from interlock.adapters.memory_store import MemoryStore
 from interlock.core.criteria import Criteria
+from interlock.core.events import Order, OrderKind
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision
-from interlock.core.rollout import Order, OrderKind, Phase, Rollout, begin
+from interlock.core.rollout import Rollout, begin
 from interlock.core.strategy import LAYOUTS, Pace, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine

@@ -18,8 +18,11 @@ from tests.engine.stories import HASTY, Story, revision, stage
 from tests.engine.test_crashes import THOROUGH, Fuse, Killed, MortalStore
 
 from interlock.adapters.memory import Behaviour, World, run
+from interlock.core.events import OrderKind
+from interlock.core.phase import Phase
 from interlock.core.plan import Stage, StrategyName
-from interlock.core.rollout import OrderKind, Phase, Refused, Rollout
+from interlock.core.rollout import Rollout
+from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, NONE, Weight
 from interlock.ports.store import Busy, StoreError
 

@@ -10,8 +10,10 @@ import pytest
 from tests.engine.stories import BAD, HASTY, Story, busy, play, revision, stage, staging
 
 from interlock.adapters.memory import EPOCH, Behaviour, World
+from interlock.core.events import OrderKind
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan, StrategyName
-from interlock.core.rollout import OrderKind, Phase, Refused
+from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Stale
 from interlock.ports.store import Busy

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from tests.engine.stories import BAD, HASTY, FailingStore, Story
 
 from interlock.adapters.memory import Behaviour, World, run
+from interlock.core.events import OrderKind
+from interlock.core.phase import Phase
 from interlock.core.plan import StrategyName
-from interlock.core.rollout import OrderKind, Phase, Refused, Rollout
+from interlock.core.rollout import Rollout
+from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, Weight
 
 THOROUGH = os.environ.get("INTERLOCK_TESTS") == "thorough"

@@ -11,11 +11,14 @@ from tests.engine.stories import BAD, HASTY, Story, busy, play, revision, stage,
 
 from interlock.adapters.memory import Behaviour, World
 from interlock.core.criteria import Criteria
+from interlock.core.events import OrderKind
 from interlock.core.health import Answer, SmokeTest
+from interlock.core.phase import Phase
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.release import Revision
-from interlock.core.rollout import OrderKind, Phase, Refused, Rollout
+from interlock.core.rollout import Rollout
 from interlock.core.steps import SetWeight, Step
+from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
 
 EVERY_WEIGHT = [

@@ -10,8 +10,9 @@ from tests.engine.stories import HASTY, Story, busy, play, revision, stage, stag
 
 from interlock.adapters.memory import World
 from interlock.core.criteria import Criteria, WithoutProof
+from interlock.core.events import OrderKind
+from interlock.core.phase import Phase
 from interlock.core.plan import StrategyName
-from interlock.core.rollout import OrderKind, Phase
 from interlock.core.weight import ALL, Weight
 
 

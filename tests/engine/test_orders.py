@@ -11,8 +11,10 @@ import pytest
 from tests.engine.stories import BAD, HASTY, Story, busy, play
 
 from interlock.adapters.memory import World
+from interlock.core.events import Order, OrderKind
+from interlock.core.phase import Phase
 from interlock.core.plan import StrategyName
-from interlock.core.rollout import Order, OrderKind, Phase, Refused
+from interlock.core.transitions import Refused
 from interlock.core.weight import Weight
 from interlock.engine import drive
 from interlock.ports.store import StoreError

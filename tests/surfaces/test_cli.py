@@ -15,7 +15,9 @@ import pytest
 from tests.surfaces.worlds import keep, seen
 
 from interlock.app.verbs import View
-from interlock.core.rollout import Order, OrderKind, Rollout, advance
+from interlock.core.events import Order, OrderKind
+from interlock.core.rollout import Rollout
+from interlock.core.transitions import advance
 from interlock.surfaces import cli
 from interlock.surfaces.cli import follow, orders, rollback
 from interlock.surfaces.cli.call import Call

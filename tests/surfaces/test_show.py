@@ -12,8 +12,8 @@ from tests.engine.stories import revision, stage, staging
 from tests.surfaces.worlds import TALES, seen
 
 from interlock.core.criteria import Criteria
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan
-from interlock.core.rollout import Phase
 from interlock.engine.drive import PAUSED_AT_MOST
 from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.show import document, evidence, waits

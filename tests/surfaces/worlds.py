@@ -15,8 +15,10 @@ from tests.engine.stories import Story, play, revision, stage, staging
 from interlock.adapters.memory import Behaviour
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.verbs import View
+from interlock.core.events import OrderKind
+from interlock.core.phase import Phase
 from interlock.core.record import restore
-from interlock.core.rollout import OrderKind, Phase, Rollout
+from interlock.core.rollout import Rollout
 
 Seen = tuple[View, datetime]
 

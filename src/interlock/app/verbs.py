@@ -21,9 +21,12 @@ from interlock.adapters.line import Rejected, Unreachable, ask
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory
+from interlock.core.events import Order, OrderKind
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
-from interlock.core.rollout import Order, OrderKind, Phase, Rollout, advance
+from interlock.core.rollout import Rollout
+from interlock.core.transitions import advance
 from interlock.ports.host import Command
 from interlock.ports.store import Entry, Quarantined, StoreError
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from interlock.core.rollout import OVER, TRANSITIONS, Phase
+from interlock.core.phase import OVER, Phase
+from interlock.core.transitions import TRANSITIONS
 
 
 def mermaid() -> str:

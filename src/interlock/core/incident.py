@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 from interlock.core.account import Account
 from interlock.core.judge.words import count, odds, percent
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan
 from interlock.core.prose import UNKNOWN, bounded, errors, instant, lasting, p99, rate, section
 from interlock.core.prose import words as said
 from interlock.core.release import StickyBy
 from interlock.core.report import cut, findings, released, requests, unproven
-from interlock.core.rollout import Phase, Rollout
+from interlock.core.rollout import Rollout
 from interlock.core.steps import SetWeight, spell
 from interlock.core.weight import NONE
 

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from interlock.core.account import Account, Happened
 from interlock.core.judge.words import count, odds, percent
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.prose import UNKNOWN, bounded, errors, instant, lasting, moment, p99, rate, section, success, table
 from interlock.core.prose import words as said
-from interlock.core.rollout import Phase
 from interlock.core.sample import Side
 from interlock.core.steps import SetWeight
 from interlock.core.weight import ALL

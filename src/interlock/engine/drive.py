@@ -13,22 +13,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from interlock.core.events import Event, Failed, Held, Observed, Order, OrderKind, Unsafe
 from interlock.core.judge.baseline import History
+from interlock.core.phase import Phase
 from interlock.core.record import plain
-from interlock.core.rollout import (
-    Event,
-    Failed,
-    Held,
-    Observed,
-    Order,
-    OrderKind,
-    Phase,
-    Refused,
-    Rollout,
-    Unsafe,
-    advance,
-)
+from interlock.core.rollout import Rollout
 from interlock.core.steps import SetWeight, Until, Watch
+from interlock.core.transitions import Refused, advance
 from interlock.core.weight import NONE, Weight
 from interlock.engine.claim import Claim
 from interlock.engine.journal import entries

@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from interlock.core.events import Order, OrderKind
 from interlock.core.judge.baseline import History
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain, restore
-from interlock.core.rollout import Order, OrderKind, Phase, Refused, Rollout, begin
+from interlock.core.rollout import Rollout, begin
 from interlock.core.sample import Reading, difference
+from interlock.core.transitions import Refused
 from interlock.engine.claim import Claim
 from interlock.engine.drive import Drive
 from interlock.engine.drive import live as live_rollout

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from interlock.core.rollout import Done, Event, Failed, Held, Observed, Order, OrderKind, Phase, Rollout, Unsafe
+from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.phase import Phase
+from interlock.core.rollout import Rollout
 from interlock.ports.store import Entry
 
 

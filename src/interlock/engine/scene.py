@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from interlock.core.rollout import Done, Failed, Held, Observed, Rollout
+from interlock.core.events import Done, Failed, Held, Observed
+from interlock.core.rollout import Rollout
 from interlock.core.steps import spell
 from interlock.engine.ports import Ports
 from interlock.engine.sentinel import Sentinel

@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from interlock.core.criteria import Criteria
+from interlock.core.events import Unsafe
 from interlock.core.interlocks import World
 from interlock.core.judge import Evidence, Judgement, Verdict, begin, decode, encode, judge, observe, step
 from interlock.core.judge.baseline import History
 from interlock.core.patience import given_up
 from interlock.core.record import plain, restore
 from interlock.core.release import Revision, StickyBy
-from interlock.core.rollout import Rollout, Unsafe
+from interlock.core.rollout import Rollout
 from interlock.core.sample import Reading, Sample, Side, difference
 from interlock.core.share import Share
 from interlock.core.steps import Gate, SetWeight, Start

@@ -6,9 +6,9 @@ import asyncio
 from datetime import timedelta
 
 from interlock.core.criteria import WithoutProof
+from interlock.core.events import Done, Observed
 from interlock.core.judge import Verdict, odds_against
 from interlock.core.record import plain
-from interlock.core.rollout import Done, Observed
 from interlock.core.steps import Until, Watch, spell
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import Outcome, Scene

@@ -15,11 +15,13 @@ from pathlib import Path
 from interlock.adapters.store.sqlite import SCHEMA, SQLite
 from interlock.core import strategy
 from interlock.core.criteria import Criteria
+from interlock.core.events import Done, Failed, Order, OrderKind
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision, Sticky, StickyBy
-from interlock.core.rollout import Done, Failed, Order, OrderKind, Rollout, advance, begin
+from interlock.core.rollout import Rollout, begin
 from interlock.core.strategy import Pace
+from interlock.core.transitions import advance
 from interlock.ports.store import Entry, Proof, Quarantined, Store
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, 250_000, tzinfo=UTC)

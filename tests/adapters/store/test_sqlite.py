@@ -31,7 +31,7 @@ from tests.adapters.store.process import ENVIRONMENTS, spawn
 
 from interlock.adapters.store import sqlite
 from interlock.adapters.store.sqlite import SCHEMA, SQLite
-from interlock.core.rollout import Phase
+from interlock.core.phase import Phase
 from interlock.ports.store import StoreError
 
 Open = Callable[..., SQLite]

@@ -25,7 +25,9 @@ from tests.adapters.store.examples import (
 
 from interlock.adapters.memory_store import MemoryStore
 from interlock.adapters.store.sqlite import SQLite
-from interlock.core.rollout import Order, OrderKind, Phase, advance
+from interlock.core.events import Order, OrderKind
+from interlock.core.phase import Phase
+from interlock.core.transitions import advance
 from interlock.ports.store import Busy, Fenced, Store
 
 

@@ -264,7 +264,7 @@ def _remove(place: Path) -> None:
 
 
 def _broken_promises(counts: _Counts, good: View, bad: View) -> list[str]:
-    from interlock.core.rollout import Phase
+    from interlock.core.phase import Phase
 
     wrong = [f"{len(counts.by_moving)} requests were lost by the moving: {_kinds(counts.by_moving)}"]
     wrong = wrong if counts.by_moving else []

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(call: Call) -> Exit:
-    from interlock.core.rollout import OrderKind
+    from interlock.core.events import OrderKind
 
     view = await call.app.view(call.options.run)
     kind = OrderKind(call.options.command)

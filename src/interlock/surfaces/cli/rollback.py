@@ -49,7 +49,7 @@ def _goes_there_anyway(running: Rollout, version: str | None) -> bool:
 
 async def _turn(call: Call, running: Rollout) -> Exit:
     """Go back from a rollout under way, as `abort` does."""
-    from interlock.core.rollout import OrderKind
+    from interlock.core.events import OrderKind
     from interlock.surfaces.cli.follow import follow, goes_on
     from interlock.surfaces.cli.orders import tell
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from interlock.app.verbs import View
-from interlock.core.rollout import Phase, Rollout
+from interlock.core.phase import Phase
+from interlock.core.rollout import Rollout
 from interlock.core.steps import Gate
 from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.show.words import brief

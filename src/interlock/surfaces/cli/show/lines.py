@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from interlock.app.verbs import View
-from interlock.core.rollout import Phase, Rollout
+from interlock.core.phase import Phase
+from interlock.core.rollout import Rollout
 from interlock.core.steps import Until, Watch, spell
 from interlock.ports.store import Entry
 from interlock.surfaces.cli.show.words import brief, number, odds, percent

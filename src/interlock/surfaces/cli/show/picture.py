@@ -13,8 +13,9 @@ from rich.tree import Tree
 
 from interlock.app.verbs import View
 from interlock.core.criteria import Criteria
+from interlock.core.phase import Phase
 from interlock.core.release import Revision
-from interlock.core.rollout import Phase, Rollout
+from interlock.core.rollout import Rollout
 from interlock.core.steps import SetWeight, Step, Until, Watch, spell
 from interlock.surfaces.cli.show import evidence
 from interlock.surfaces.cli.show.trend import LABEL, trend

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from interlock.core.rollout import Phase, Rollout
+from interlock.core.phase import Phase
+from interlock.core.rollout import Rollout
 from interlock.core.steps import Drain, Gate, SetWeight, Smoke, Start, Step, Until, Watch, spell
 from interlock.surfaces.cli.show.words import brief
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from math import isinf
 
-from interlock.core.rollout import Phase
+from interlock.core.phase import Phase
 from interlock.core.steps import spell
 
 # Signs of one column in every terminal's font; words stand beside them, so that colour and sign are never needed.

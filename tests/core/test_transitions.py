@@ -9,26 +9,13 @@ from pathlib import Path
 import pytest
 from tests.core.examples import canary_stage, revision
 
-from interlock.core import rollout as table
+from interlock.core import transitions as table
 from interlock.core.diagram import mermaid
-from interlock.core.rollout import (
-    OVER,
-    TRANSITIONS,
-    Done,
-    Event,
-    Failed,
-    Held,
-    Observed,
-    Order,
-    OrderKind,
-    Phase,
-    Refused,
-    Rollout,
-    Unsafe,
-    advance,
-    begin,
-)
+from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.phase import OVER, Phase
+from interlock.core.rollout import Rollout, begin
 from interlock.core.steps import Retire, SetWeight, Start, Step, Until, Watch
+from interlock.core.transitions import TRANSITIONS, Refused, advance
 from interlock.core.weight import ALL, NONE
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -1,0 +1,86 @@
+"""What can happen to a rollout: a step's outcome, a finding of safety, a person's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from interlock.core.phase import Phase
+
+
+class OrderKind(StrEnum):
+    """What a person, or a program on their behalf, may tell a rollout."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    APPROVE = "approve"
+    PROMOTE = "promote"
+    ABORT = "abort"
+    SUPERSEDE = "supersede"
+
+
+ALWAYS_HEARD = frozenset({OrderKind.ABORT, OrderKind.SUPERSEDE})
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step at `index` reached its state; `unproven` says why when a watch ended without proof, by policy."""
+
+    at: datetime
+    index: int
+    note: str = ""
+    unproven: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The step at `index` did not reach its state; `quarantine` when that is the release's own fault."""
+
+    at: datetime
+    index: int
+    reason: str
+    quarantine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The step at `index` waits, for the reason given: a gate is closed, or the evidence does not suffice yet."""
+
+    at: datetime
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The watch at `index` has seen so much more time."""
+
+    at: datetime
+    index: int
+    covers: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Unsafe:
+    """Safety found something, in whatever phase: a fail verdict, dead instances, blindness beyond what policy bears."""
+
+    at: datetime
+    reason: str
+    quarantine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What `by` told the rollout. `key` makes twice once; `index` and `phase` are what its sender saw."""
+
+    at: datetime
+    kind: OrderKind
+    by: str
+    key: str
+    reason: str = ""
+    index: int | None = None
+    phase: Phase | None = None
+
+
+Event = Done | Failed | Held | Observed | Unsafe | Order

@@ -1,0 +1,270 @@
+"""What may change a rollout, and how?
+
+`advance` is the only way a rollout changes, and every change of phase is a row of `TRANSITIONS`: the manual's diagram
+is drawn from that table. What has no row is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from interlock.core.events import ALWAYS_HEARD, Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.phase import Phase
+from interlock.core.rollout import Approval, Rollout
+from interlock.core.steps import Step, Until, Watch
+
+
+class Refused(Exception):
+    """The order or event does not fit where the rollout stands; the message says where that is and what would fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way on: in any of `phases`, `on` this event, `when` this holds, go `to` that phase (None: stay)."""
+
+    phases: frozenset[Phase]
+    on: str
+    when: str
+    to: Phase | None
+    then: str = ""
+
+
+def advance(rollout: Rollout, event: Event) -> Rollout:
+    """Return the rollout after the event; raise Refused when the event does not fit where the rollout stands.
+
+    An order already heard (same key) changes nothing: twice is once.
+    """
+    if isinstance(event, Order) and event.key in rollout.heard:
+        return rollout
+    _check_seen(rollout, event)
+    for row in TRANSITIONS:
+        if rollout.phase in row.phases and row.on == name(event) and _GUARDS[row.when](rollout, event):
+            return _apply(rollout, event, row)
+    raise Refused(_why_refused(rollout, event))
+
+
+def name(event: Event) -> str:
+    """Return the event's name in the table: its kind, or for an order what was ordered."""
+    return event.kind.value if isinstance(event, Order) else type(event).__name__.lower()
+
+
+_GOING = frozenset({Phase.WAITING, Phase.PROGRESSING, Phase.WATCHING})
+_UNDER_WAY = _GOING | {Phase.PAUSED}
+_BACK = frozenset({Phase.ROLLING_BACK})
+_PAUSED = frozenset({Phase.PAUSED})
+
+
+def _onward(on: str, when: str = "always", then: str = "next") -> tuple[Row, ...]:
+    prefix = "" if when == "always" else f"{when} and "
+    return (
+        Row(_GOING, on, f"{prefix}it was the last step", Phase.SUCCEEDED, then),
+        Row(_GOING, on, f"{prefix}a person comes next", Phase.WAITING, then),
+        Row(_GOING, on, f"{prefix}the last watch comes next", Phase.WATCHING, then),
+        Row(_GOING, on, when, Phase.PROGRESSING, then),
+    )
+
+
+TRANSITIONS: tuple[Row, ...] = (
+    *_onward("done"),
+    *_onward("promote", "the step is a watch", "promoted"),
+    *_onward("approve", "the step waits for a person", "approved"),
+    Row(frozenset({Phase.WATCHING}), "held", "always", None, "held"),
+    Row(frozenset({Phase.WAITING, Phase.PROGRESSING}), "held", "always", Phase.WAITING, "held"),
+    Row(_GOING | _BACK, "observed", "always", None, "observed"),
+    Row(_GOING, "pause", "always", Phase.PAUSED, "paused"),
+    Row(_PAUSED, "resume", "a person is waited for", Phase.WAITING, "resumed"),
+    Row(_PAUSED, "resume", "the last watch is under way", Phase.WATCHING, "resumed"),
+    Row(_PAUSED, "resume", "always", Phase.PROGRESSING, "resumed"),
+    Row(_UNDER_WAY, "failed", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_UNDER_WAY, "unsafe", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_UNDER_WAY, "abort", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_UNDER_WAY, "supersede", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_BACK, "done", "it was the last step and a newer release waits", Phase.SUPERSEDED, "next"),
+    Row(_BACK, "done", "it was the last step", Phase.ROLLED_BACK, "next"),
+    Row(_BACK, "done", "always", Phase.ROLLING_BACK, "next"),
+    Row(_BACK, "held", "always", None, "held"),
+    Row(_BACK, "unsafe", "always", None, "noted"),
+    Row(_BACK, "abort", "always", None, "heard"),
+    Row(_BACK, "supersede", "always", None, "heard"),
+    Row(_BACK, "failed", "always", Phase.FAILED, "given up"),
+    Row(frozenset({Phase.FAILED}), "abort", "always", Phase.ROLLING_BACK, "turned"),
+)
+"""Every change of phase. The first row that fits is taken."""
+
+
+def _check_seen(rollout: Rollout, event: Event) -> None:
+    if isinstance(event, (Done, Failed, Held, Observed)) and event.index != rollout.index:
+        raise Refused(f"{rollout.id}: step {event.index + 1} is not the present one ({rollout.index + 1})")
+    if not isinstance(event, Order) or event.kind in ALWAYS_HEARD:
+        return
+    if event.index is not None and event.index != rollout.index:
+        raise Refused(
+            f"{rollout.id} has passed step {event.index + 1}, for which this {event.kind.value} was meant: it is at "
+            f"step {rollout.index + 1} ({rollout.next_step}). Look again with: interlock get {rollout.run}"
+        )
+    if event.phase is not None and event.phase is not rollout.phase:
+        raise Refused(
+            f"{rollout.id} is {rollout.phase.value}, no longer {event.phase.value}, for which this {event.kind.value} "
+            f"was meant. Look again with: interlock get {rollout.run}"
+        )
+
+
+def _why_refused(rollout: Rollout, event: Event) -> str:
+    stands = f"{rollout.id} is {rollout.phase.value}"
+    if rollout.over:
+        ended = f"{stands} since {rollout.since:%Y-%m-%d %H:%M:%S} UTC: there is nothing left to {name(event)}"
+        service = rollout.stage.revision.release.service
+        return f"{ended}. To go back to an earlier release of {service}: interlock rollback VERSION"
+    match event:
+        case Order(kind=OrderKind.PROMOTE):
+            return f"{stands} at step {rollout.index + 1} ({rollout.next_step}): promote only ends a watch"
+        case Order(kind=OrderKind.APPROVE):
+            return f"{stands} at step {rollout.index + 1} ({rollout.next_step}), which waits for no approval"
+        case Order(kind=kind):
+            return f"{stands}: {kind.value} does not fit there"
+    return f"{stands}: {name(event)} does not fit there"
+
+
+def _apply(rollout: Rollout, event: Event, row: Row) -> Rollout:
+    to = row.to or rollout.phase
+    changed = _EFFECTS[row.then](rollout, event)
+    since = rollout.since if to is rollout.phase else event.at
+    heard = (*rollout.heard, event.key) if isinstance(event, Order) else rollout.heard
+    return replace(changed, phase=to, since=since, heard=heard)
+
+
+def _next(rollout: Rollout, event: Event) -> Rollout:
+    unproven = rollout.unproven
+    if isinstance(event, Done) and event.unproven:
+        unproven = (*unproven, event.unproven)
+    last = rollout.index + 1 >= len(rollout.way)
+    index = rollout.index if last else rollout.index + 1
+    return replace(
+        rollout, index=index, step_since=event.at, observed=timedelta(0), reason=_kept(rollout), unproven=unproven
+    )
+
+
+def _promoted(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Order)
+    why = f": {event.reason}" if event.reason else ""
+    said = f"step {rollout.index + 1} ({rollout.next_step}) advanced unproven by {event.by}{why}"
+    return replace(_next(rollout, event), unproven=(*rollout.unproven, said))
+
+
+def _approved(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Order)
+    approval = Approval(event.at, event.by, rollout.plan, rollout.stage.revision.release.identity, event.reason)
+    return replace(_next(rollout, event), approvals=(*rollout.approvals, approval))
+
+
+def _held(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Held)
+    return rollout if rollout.going_back else replace(rollout, reason=event.reason)
+
+
+def _observed(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Observed)
+    return replace(rollout, observed=rollout.observed + event.covers)
+
+
+def _paused(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Order)
+    return replace(rollout, reason=f"paused by {event.by}" + (f": {event.reason}" if event.reason else ""))
+
+
+def _turned(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, (Failed, Unsafe, Order))
+    why = event.reason if not isinstance(event, Order) else _ordered(event)
+    return replace(
+        rollout,
+        index=0,
+        step_since=event.at,
+        observed=timedelta(0),
+        reason=rollout.reason if rollout.going_back else why,
+        turned_at=rollout.index if rollout.turned_at is None else rollout.turned_at,
+        quarantine=rollout.quarantine or (not isinstance(event, Order) and event.quarantine),
+        superseded=rollout.superseded or (isinstance(event, Order) and event.kind is OrderKind.SUPERSEDE),
+    )
+
+
+def _noted(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Unsafe)
+    return replace(rollout, quarantine=rollout.quarantine or event.quarantine)
+
+
+def _heard(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Order)
+    return replace(rollout, superseded=rollout.superseded or event.kind is OrderKind.SUPERSEDE)
+
+
+def _given_up(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Failed)
+    return replace(rollout, reason=f"{rollout.reason}; the rollback could not be verified: {event.reason}")
+
+
+def _ordered(order: Order) -> str:
+    verb = "superseded by a newer release, ordered" if order.kind is OrderKind.SUPERSEDE else "aborted"
+    return f"{verb} by {order.by}" + (f": {order.reason}" if order.reason else "")
+
+
+def _kept(rollout: Rollout) -> str:
+    return rollout.reason if rollout.going_back else ""
+
+
+def _following(rollout: Rollout) -> Step | None:
+    return rollout.way[rollout.index + 1] if rollout.index + 1 < len(rollout.way) else None
+
+
+def _for_a_person(step: Step | None) -> bool:
+    return isinstance(step, Watch) and step.until is Until.APPROVED
+
+
+def _last_watch(step: Step | None) -> bool:
+    return isinstance(step, Watch) and step.last
+
+
+_Guard = Callable[[Rollout, Event], bool]
+_NEXT_GUARDS: dict[str, _Guard] = {
+    "it was the last step": lambda rollout, _: _following(rollout) is None,
+    "a person comes next": lambda rollout, _: _for_a_person(_following(rollout)),
+    "the last watch comes next": lambda rollout, _: _last_watch(_following(rollout)),
+    "always": lambda rollout, _: True,
+}
+_STEP_GUARDS: dict[str, _Guard] = {
+    "the step is a watch": lambda rollout, _: (
+        isinstance(rollout.next_step, Watch) and not _for_a_person(rollout.next_step)
+    ),
+    "the step waits for a person": lambda rollout, _: _for_a_person(rollout.next_step),
+}
+
+
+def _both(first: _Guard, second: _Guard) -> _Guard:
+    return lambda rollout, event: first(rollout, event) and second(rollout, event)
+
+
+_GUARDS: dict[str, _Guard] = {
+    **_NEXT_GUARDS,
+    **_STEP_GUARDS,
+    **{f"{a} and {b}": _both(f, g) for a, f in _STEP_GUARDS.items() for b, g in _NEXT_GUARDS.items() if b != "always"},
+    "a person is waited for": lambda rollout, _: _for_a_person(rollout.next_step),
+    "the last watch is under way": lambda rollout, _: _last_watch(rollout.next_step),
+    "it was the last step and a newer release waits": lambda rollout, _: (
+        _following(rollout) is None and rollout.superseded
+    ),
+}
+
+_EFFECTS: dict[str, Callable[[Rollout, Event], Rollout]] = {
+    "next": _next,
+    "promoted": _promoted,
+    "approved": _approved,
+    "held": _held,
+    "observed": _observed,
+    "paused": _paused,
+    "resumed": lambda rollout, _: replace(rollout, reason=""),
+    "turned": _turned,
+    "noted": _noted,
+    "heard": _heard,
+    "given up": _given_up,
+}
