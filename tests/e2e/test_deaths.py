@@ -19,7 +19,7 @@ REPLACED_WITHIN = 25.0  # a frozen keeper is killed after five seconds
 
 
 async def test_keeper_and_twin_killed_at_random_moments_of_a_canary_are_healed_and_no_user_notices(town: Town) -> None:
-    dice, wish = random.Random(7), town.wish(bake=timedelta(seconds=5), keep=timedelta(seconds=3))
+    dice, wish = random.Random(7), town.wish(bake=timedelta(seconds=4), keep=timedelta(seconds=3))
     async with town.traffic(120) as users:
         run = await town.start(wish)
         for victim in ("keeper", "twin", "keeper"):
