@@ -1,0 +1,64 @@
+"""Does what the examples' READMEs say to type do what they say? Each is typed as it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from interlock.adapters.host.local import LocalHost
+from interlock.app.state import StateDirectory
+from interlock.app.verbs import App
+from interlock.core.phase import Phase
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 150
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+
+pytestmark = pytest.mark.timeout(DEADLINE + 60)
+
+
+def typed(example: str, place: Path) -> tuple[str, Path]:
+    """Type all that the example's README says, in a copy on ports of its own; return the output and the state."""
+    project, state, programs = place / "project", place / "state", place / "bin"
+    shutil.copytree(ROOT / "examples" / example, project)
+    programs.mkdir()
+    (programs / "interlock").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m interlock "$@"\n')
+    (programs / "interlock").chmod(0o755)
+    (programs / "python3").symlink_to(sys.executable)
+    for port in ("8000", "8001"):
+        free = str(asyncio.run(LocalHost().free_port()))
+        for file in ("README.md", "interlock.yaml"):
+            (project / file).write_text((project / file).read_text().replace(port, free))
+    script = "".join(BLOCK.findall((project / "README.md").read_text()))
+    environment = {
+        **os.environ,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),
+        "INTERLOCK_STATE": str(state),
+        **{f"GIT_{who}_{what}": "example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    }
+    script = f"set -e\ntrap 'kill $(jobs -p) 2>/dev/null; interlock down --force' EXIT\n{script}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=project, env=environment, capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout, state
+
+
+def test_the_quick_start_releases_twice_reports_and_goes_back(tmp_path: Path, needs: Callable[[str], Path]) -> None:
+    needs("git")
+    output, state = typed("01-quick-start", tmp_path)
+    assert "v2 runs in production" in output
+    assert "- Version: v1 → v2" in output and "- Status: SUCCESS" in output
+    assert "FAILED" not in output, "a user was not answered"
+    newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
+    assert newest.phase is Phase.SUCCEEDED and newest.stage.revision.release.version == "v1"
+    assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
