@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 from interlock.core.judge.evidence import Evidence
 from interlock.core.judge.latency import Latency
@@ -71,7 +72,7 @@ def _missing(evidence: Evidence) -> str:
         return "at its present rate of bad requests it cannot be proven: that is too near the limit"
     more = max([w for w in wanted if w is not None], default=0.0)
     rate = evidence.errors.step.requests / seconds
-    text = f"needs about {count(max(1.0, more))} more canary requests"
+    text = f"needs about {count(ceil(max(1.0, more)))} more canary requests"
     return f"{text}, {duration(more / rate)} at the present rate" if rate > 0 else f"{text}; none has come so far"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,7 +91,7 @@ class Log:
             text = f"→ {_place(rollout, rollout.index, back=rollout.going_back)} {rollout.next_step}"
             lines.append(Line(rollout.step_since, rollout.stage.environment, "step", text, {"index": rollout.index}))
         held = rollout.reason and not rollout.going_back and rollout.phase is not Phase.PAUSED
-        if held and self._reasons.get(rollout.id, "") != rollout.reason:
+        if held and _gist(self._reasons.get(rollout.id, "")) != _gist(rollout.reason):
             lines.append(Line(now, rollout.stage.environment, "waits", f"◔ {rollout.reason}"))
         self._reasons[rollout.id] = rollout.reason
         return lines
@@ -109,6 +110,11 @@ class Log:
             return []
         self._progress = now
         return [Line(now, rollout.stage.environment, "progress", f"◌ {progress(view, rollout, step, now)}")]
+
+
+def _gist(reason: str) -> str:
+    """What a reason says without its numbers: how much is still missing changes with each sample, and is no news."""
+    return re.sub(r"[\d.,]+", "#", reason)
 
 
 def progress(view: View, rollout: Rollout, step: Watch, now: datetime) -> str:
