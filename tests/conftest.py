@@ -1,7 +1,9 @@
-"""What may every test ask for?"""
+"""What may every test ask for, and how is one that is a coroutine run?"""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import shutil
 from collections.abc import Callable
@@ -24,3 +26,13 @@ def needs() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True

@@ -1,4 +1,4 @@
-"""What does a test of the whole path ask for? A coroutine's test runs in an event loop of its own.
+"""What does a test of the whole path ask for?
 
 `town` is shared by all tests of a run, for a keeper, an Envoy and a first release take seconds: each test finds a
 version stable and nothing under way. A town that a test has wrecked is replaced.
@@ -7,7 +7,6 @@ version stable and nothing under way. A town that a test has wrecked is replaced
 from __future__ import annotations
 
 import asyncio
-import inspect
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,15 +14,6 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.town import Town
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    wanted = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
-    return True
 
 
 class Shared:

@@ -20,6 +20,11 @@ from interlock.core.record import restore
 from interlock.core.release import Artefact, Release
 from interlock.ports.store import Proof
 
+KEEP = 5
+"""So many proven releases of each environment can be gone back to."""
+
+PRUNE_AFTER = timedelta(days=30)
+
 
 @dataclass(frozen=True, slots=True)
 class AlreadyRunning:
@@ -47,14 +52,22 @@ class Planner:
         Raises Blocked when production has nothing to go back to and `first` does not say that this is known.
         """
         self._state.make()
-        artefact = await Directory(self._state.artefacts, beside=[self._state.path]).pack(
-            self._file.artefact, digest or version
-        )
+        artefacts = Directory(self._state.artefacts, beside=[self._state.path])
+        artefact = await artefacts.pack(self._file.artefact, digest or version)
         store = SQLite(self._state.database)
         try:
+            await artefacts.prune({artefact.digest, *await self._needed(store)}, PRUNE_AFTER)
             return await self._plan(store, called(version, artefact), artefact, first=first, restart=restart)
         finally:
             store.close()
+
+    async def _needed(self, store: SQLite) -> set[str]:
+        """Return the digests that something runs, is on its way, or could be gone back to."""
+        releases = [rollout.stage.revision.release for rollout in await store.active()]
+        for environment in self._file.environments:
+            proofs = await store.proofs(self._file.service, environment.name)
+            releases += [proof.revision.release for proof in proofs[:KEEP]]
+        return {release.artefact.digest for release in releases}
 
     async def rollback(self, to: str | None) -> Plan:
         """Plan the return of production to an earlier release that was proven there; the one before when None."""
