@@ -20,8 +20,10 @@ PARTS = {
     "store": "The store",
     "envoy": "Envoy",
 }
-TAKE_QUICK = ("zero_loss",)
+TAKE_QUICK = TABLES = ("zero_loss",)
 HERE = Path(__file__).parent
+RESULTS = HERE / "RESULTS.md"
+HEADING = "# Results\n\nMade by `make bench ARGS=--write`.\n"
 
 
 def main() -> int:
@@ -29,39 +31,48 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts; all, when none is named")
     parser.add_argument("--quick", action="store_true", help="a small run, to see that everything works")
-    parser.add_argument("--write", action="store_true", help=f"keep what was printed in {HERE.name}/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help=f"keep what was printed in {HERE.name}/{RESULTS.name}")
     chosen = parser.parse_args()
-    text, failed = heading(), 0
-    print(text, flush=True)
+    failed = 0
     for part in chosen.parts or PARTS:
         output, status = run(part, quick=chosen.quick)
-        text += output
         failed += status != 0
-    if chosen.write:
-        (HERE / "RESULTS.md").write_text(text)
+        if chosen.write:
+            keep(part, output)
     return failed
 
 
-def heading() -> str:
-    """Say when and on what was measured."""
+def keep(part: str, output: str) -> None:
+    """Replace one part's results in the file, and leave those of the others."""
+    kept = {}
+    if RESULTS.exists():
+        for section in RESULTS.read_text().split("\n## ")[1:]:
+            kept[section.partition("\n")[0]] = f"\n## {section.rstrip()}\n"
+    kept[PARTS[part]] = output
+    RESULTS.write_text(HEADING + "".join(kept[title] for title in PARTS.values() if title in kept))
+
+
+def where() -> str:
+    """Say when and on what is measured."""
     cores = len(os.sched_getaffinity(0))
-    on = f"{cores} cores of {_processor()}, Linux {platform.release()}, Python {platform.python_version()}"
-    return f"# Results\n\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, on {on}. Made by `make bench ARGS=--write`.\n"
+    on = f"{cores} cores of {_processor()}, Linux {platform.release().partition('-')[0]}"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, on {on}, Python {platform.python_version()}."
 
 
 def run(part: str, *, quick: bool) -> tuple[str, int]:
     """Run one part, showing and returning what it prints, and its exit status."""
-    title = f"\n## {PARTS[part]}\n\n"
+    title = f"\n## {PARTS[part]}\n\n{where()}\n\n"
     print(title, end="", flush=True)
     argv = [sys.executable, "-m", f"bench.{part}", *(["--quick"] if quick and part in TAKE_QUICK else [])]
     paths = os.pathsep.join((str(HERE.parent / "src"), str(HERE.parent)))
-    output = title
+    fence = "" if part in TABLES else "```\n"
+    output = title + fence
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             output += line
-    return output, process.returncode
+    return output + fence, process.returncode
 
 
 def _processor() -> str:
