@@ -180,6 +180,6 @@ def _earlier(proofs: tuple[Proof, ...], to: str | None) -> Proof:
 
 
 def _rate(history: History) -> float | None:
-    """Return requests per second over the last hour; None before anything was measured for a minute."""
+    """Return requests per second over the last hour; None before there were twenty seconds of it."""
     seconds = sum(covered for covered, _ in history.blocks)
     return history.baseline.requests / seconds if seconds >= timedelta(seconds=20).total_seconds() else None

@@ -276,7 +276,7 @@ class CriteriaBlock(Block):
         _criteria.latency_factor, description="a p99 latency so many times the old revision's is too much"
     )
     latency_p99: Duration | None = Field(
-        _criteria.latency_p99, description="a p99 latency above this is too much, whatever the old revision's is"
+        _criteria.latency_p99, description="a fixed limit for the p99 latency, in place of `latency_factor`"
     )
     catastrophe_rate: Rate = Field(
         _criteria.catastrophe_rate, description="a share of failed requests that ends the rollout without more ado"
@@ -296,7 +296,9 @@ class CriteriaBlock(Block):
         _criteria.incident_at_most,
         description="trouble that both sides share is put down to the canary after so long all the same",
     )
-    warm_up: Pause = Field(_criteria.warm_up, description="not judged: so long after each change of weight")
+    warm_up: Pause = Field(
+        _criteria.warm_up, description="for so long after the first traffic only a catastrophe counts"
+    )
     sample_every: Duration = Field(_criteria.sample_every, description="how often the counters are read")
     without_proof: Literal["hold", "advance-unproven", "rollback"] = Field(
         _criteria.without_proof.value, description="what to do when a watch is over and proves nothing either way"
