@@ -7,11 +7,13 @@ directory: nobody else writes the proxy's files. It and its twin start each othe
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,9 +44,8 @@ class Keeper:
         """Keep until told to go down, or terminated; rollouts and whatever serves stay as they are."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._down.set)
         tasks = [asyncio.create_task(self._for_ever(name, loop)) for name, loop in self._loops()]
-        async with serve(self._state.socket, self._answer):
-            await self._engine.resume()
-            await self._down.wait()
+        await self._engine.resume()
+        await self._down.wait()
         await self._engine.stop()
         for task in tasks:
             task.cancel()
@@ -53,6 +54,7 @@ class Keeper:
     def _loops(self) -> tuple[tuple[str, Callable[[], Coroutine[Any, Any, None]]], ...]:
         return (
             ("mind the twin", self._mind),
+            ("listen", self._listen),
             ("instances", self._parts.processes.supervise),
             ("envoy", self._parts.envoy.supervise),
             ("tend", self._engine.tend),
@@ -71,6 +73,13 @@ class Keeper:
         while self._watch.mind():
             await asyncio.sleep(MIND_EVERY.total_seconds())
         self._down.set()
+
+    async def _listen(self) -> None:
+        """Answer commands; when somebody has cleaned the socket away, listen on a new one."""
+        self._state.make()
+        async with serve(self._state.socket, self._answer):
+            while self._state.socket.exists():
+                await asyncio.sleep(MIND_EVERY.total_seconds())
 
     async def _answer(self, verb: str, arguments: dict[str, Any]) -> Any:
         verbs: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -117,12 +126,24 @@ def main() -> int:
     command = (sys.executable, "-m", "interlock.keeper", str(state.path))
     watch = Watch(state.runtime, command, str(state.keeper_log), state.label)
     try:
-        watch.take()
+        with alone(state):
+            watch.take()
+            asyncio.run(Keeper(state, assemble(state), watch).run())
     except Refused as refused:
         log.info("%s", refused)
         return 1
-    asyncio.run(Keeper(state, assemble(state), watch).run())
     return 0
+
+
+@contextlib.contextmanager
+def alone(state: StateDirectory) -> Iterator[None]:
+    """Hold the state directory; raise Refused when another keeper does, wherever its pulse is by now."""
+    with (state.path / "keeper.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"another keeper holds {state.path}") from None
+        yield
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ def test_sockets_lie_in_a_short_directory_however_long_the_state_directory_is(tm
 
 def test_the_runtime_directory_chosen_first_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = StateDirectory(tmp_path / "state")
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     state.make()
     chosen = state.runtime
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert state.runtime == chosen
 
 

@@ -38,13 +38,13 @@ class StateDirectory:
 
     @property
     def runtime(self) -> Path:
-        """The directory of sockets and locks: the one that was chosen first, whatever the environment says now."""
+        """The directory of sockets and pulses: the one that was chosen first, whatever the environment says now.
+
+        Not XDG_RUNTIME_DIR: that is emptied when its user logs out, and what serves must outlive that.
+        """
         kept = self.path / "runtime"
         if kept.is_file():
             return Path(kept.read_text().strip())
-        given = os.environ.get("XDG_RUNTIME_DIR")
-        if given and len(given) < 60 and os.access(given, os.W_OK):
-            return Path(given) / "interlock" / self.name
         return Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}" / self.name
 
     def make(self) -> None:
@@ -62,7 +62,7 @@ class StateDirectory:
             ) from error
         for directory in (runtime.parent, runtime):
             if directory.stat().st_uid != os.getuid():
-                raise StateError(f"{directory} belongs to another user: remove it, or set XDG_RUNTIME_DIR")
+                raise StateError(f"{directory} belongs to another user: remove it, or set TMPDIR")
 
     @property
     def label(self) -> str:
