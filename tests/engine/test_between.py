@@ -343,6 +343,55 @@ def test_tending_goes_on_whatever_fails() -> None:
     play(tell, busy())
 
 
+def test_a_duty_that_breaks_hinders_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken() -> tuple[str, ...]:
+        raise OSError("an adapter's own fault")
+
+    async def tell(story: Story) -> None:
+        await story.stands("v1")
+        tending = asyncio.ensure_future(story.engine.tend())
+        monkeypatch.setattr(story.store, "active", broken)  # taking up what nobody drives comes first
+        await story.world.sleep(timedelta(minutes=2))
+        assert not tending.done()
+        assert await story.store.recall("production") is not None
+        tending.cancel()
+
+    play(tell, busy())
+
+
+def test_what_was_counted_during_a_rollout_is_not_counted_again_after_it() -> None:
+    async def tell(story: Story) -> None:
+        planned = await story.ready(StrategyName.CANARY)
+        tending = asyncio.ensure_future(story.engine.tend())
+        await story.world.sleep(timedelta(minutes=2))
+        run = await story.deploy(planned)
+        await story.reaches(run, Weight(2000))
+        await story.order(run, OrderKind.PAUSE)
+        await story.world.sleep(timedelta(minutes=5))
+        await story.order(run, OrderKind.ABORT)
+        await story.ends(run)
+        await story.world.sleep(timedelta(minutes=2))
+        tending.cancel()
+        kept = await story.store.recall("production")
+        assert kept is not None
+        seconds = sum(covered for covered, _ in kept["history"]["blocks"])
+        assert 60 < seconds <= (story.world.now() - EPOCH).total_seconds()
+
+    play(tell, busy())
+
+
+def test_a_state_directory_serves_one_service_only() -> None:
+    """Routes are named by environment: another service's plan would take the first one's entrance away."""
+
+    async def tell(story: Story) -> None:
+        await story.ends(await story.deploy(await story.ready(StrategyName.CANARY)))
+        stages = (stage(revision("v1"), None),)
+        with pytest.raises(Stale, match="this state directory is shop's"):
+            await story.engine.start(Plan("mail", "v1", stages, EPOCH), "ada")
+
+    play(tell, busy())
+
+
 def test_what_stable_did_before_is_there_when_the_next_rollout_begins() -> None:
     """Blue-green has no concurrent control: its baseline is what stable did in the last hour, also after a restart."""
 

@@ -14,7 +14,7 @@ from interlock.core.weight import Weight
 
 
 class GateName(StrEnum):
-    """What must be so before a rollout starts, and again before each advance."""
+    """What must be so before a rollout starts."""
 
     STAGING = "staging"
     NOT_QUARANTINED = "not-quarantined"

@@ -185,6 +185,13 @@ class Engine:
             await self._ports.clock.sleep(timedelta(milliseconds=50))
 
     async def _check_world(self, plan: Plan) -> None:
+        for newest in await self._ports.store.rollouts(1):
+            owner = newest.stage.revision.release.service
+            if owner != plan.service:  # routes are named by environment: this plan would take the other's entrance
+                raise Stale(
+                    f"this state directory is {owner}'s: {plan.service} would take over {owner}'s environments. Give "
+                    f"{plan.service} one of its own with --state or INTERLOCK_STATE"
+                )
         for stage in plan.stages:
             if (reason := await self._moved_on(plan, stage)) is not None:
                 raise Stale(reason)
@@ -274,6 +281,7 @@ class Engine:
         finally:
             self._drives.pop(id, None)
             self._histories[environment] = drive.sentinel.history
+            self._readings.pop(environment, None)  # the drive has counted since: from there on, nothing twice
         if rollout.phase is Phase.SUCCEEDED:
             self._histories[environment] = History()
             self._to_follow[id] = rollout
@@ -328,6 +336,8 @@ async def _try(duty: Callable[[], Awaitable[None]]) -> None:
             await duty()
     except (TimeoutError, TrafficError, WorkloadError, MetricsError, StoreError):
         pass  # seen again when it is due the next time; what serves is not touched
+    except Exception:  # our own fault in one duty must not end the others
+        log.exception("a duty between rollouts broke; it is tried again when it is due")
 
 
 def _finished(id: str, verb: str, phase: str, since: Any, service: str) -> str:

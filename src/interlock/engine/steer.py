@@ -31,7 +31,7 @@ async def set_weight(scene: Scene, step: SetWeight) -> Outcome:
 
 
 async def _steer(scene: Scene, route: Route, deadline: Deadline) -> str | None:
-    """Put a route in force and observe it at the data plane; None when the deadline came first (see `_trouble`)."""
+    """Put a route in force and observe it at the data plane; None when the deadline came first (see `trouble`)."""
     while True:
         try:
             if (note := await bounded(_steer_once(scene, route))) is not None:
@@ -53,7 +53,7 @@ async def _steer_once(scene: Scene, route: Route) -> str | None:
 
 
 async def _verified(scene: Scene, route: Route) -> str | None:
-    """Say how the route was observed at the data plane, None when it was not (see `_trouble`)."""
+    """Say how the route was observed at the data plane, None when it was not (see `trouble`)."""
     verified = await scene.ports.traffic.verify(route)
     scene.trouble = verified.reason
     return _observed(route, verified.probes, verified.on_canary) if verified.ok else None
