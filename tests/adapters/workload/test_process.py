@@ -537,6 +537,16 @@ async def test_a_command_probe_runs_beside_the_artefact_with_the_instances_envir
         await seen(processes, all_ready(1))
 
 
+async def test_what_a_probe_quotes_is_shown_without_secrets(world: World) -> None:
+    (world.directory / "secrets" / "f1").write_text("sesame")
+    probe = Probe(kind=ProbeKind.COMMAND, command=("sh", "-c", 'echo "no login with $TOKEN"; exit 1'))
+    configuration = replace(CONFIGURATION, readiness=probe, secrets=(("TOKEN", "f1"),))
+    async with world.keeper() as processes:
+        await processes.ensure(revision(configuration=configuration), 1)
+        found = await seen(processes, lambda found: "no login" in found[0].reason)
+        assert "no login with [secret]" in found[0].reason
+
+
 def test_a_log_that_grows_too_large_is_set_aside_and_its_writer_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "web-1-0.log"
     writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

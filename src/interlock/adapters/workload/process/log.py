@@ -27,10 +27,15 @@ def tail(path: Path, lines: int, hidden: Iterable[str]) -> tuple[str, ...]:
     text = _end_of(path)
     if text.count("\n") < lines:
         text = _end_of(_aside(path)) + text
+    shown = [_clean(line) for line in hide(text, hidden).split("\n")]
+    return tuple([line for line in shown if line][-lines:]) if lines > 0 else ()
+
+
+def hide(text: str, hidden: Iterable[str]) -> str:
+    """Return the text with these values hidden."""
     for value in _pieces(hidden):
         text = text.replace(value, "[secret]")
-    shown = [_clean(line) for line in text.split("\n")]
-    return tuple([line for line in shown if line][-lines:]) if lines > 0 else ()
+    return text
 
 
 def limit(path: Path, size: int = LIMIT) -> None:

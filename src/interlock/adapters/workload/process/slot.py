@@ -163,7 +163,10 @@ class Slot:
 
     async def _ask(self, probe: Probe) -> Answer:
         environment = self._launch.environment(self.number, self.place.port) if probe.command else {}
-        return await self._check(probe, self.address, self._launch.directory, environment)
+        answer = await self._check(probe, self.address, self._launch.directory, environment)
+        if answer.ok:
+            return answer
+        return replace(answer, reason=log.hide(answer.reason, self._launch.hidden()))  # it quotes what was answered
 
     async def _too_large(self, process: Process) -> str | None:
         most = self._configuration.memory_max
