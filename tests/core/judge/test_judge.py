@@ -641,3 +641,16 @@ def test_beyond_twice_such_a_tail_one_answer_in_a_hundred_is_allowed_and_not_mor
     slow = {25.0: 92.0, 60.0: 8.0}
     assert watched(slow, 40).verdict is Verdict.FAIL
     assert watched({25.0: 99.8, 60.0: 0.2}, 40).verdict is not Verdict.FAIL
+
+
+def test_a_canary_that_keeps_all_users_waiting_is_compared_with_the_stable_side_they_left() -> None:
+    evidence, stuck = begin(Criteria(sample_every=timedelta(seconds=1)), 30), 0.0
+    for second in range(1, 31):
+        free = second <= 2  # then everyone waits for the canary, and nobody asks stable any more
+        stuck += 10.0 if free else 0.0
+        mine = Side(started=10.0 if free else 0.0, pending=stuck)
+        theirs = Side(90.0, 90.0, 0, {}) if free else Side()
+        evidence = observe(evidence, Sample(float(second), timedelta(seconds=1), mine, theirs), concurrent=True)
+        if judge(evidence).verdict is Verdict.FAIL:
+            break
+    assert judge(evidence).verdict is Verdict.FAIL and second <= 15

@@ -245,7 +245,7 @@ class Stream:
         if canary is None or stable is None:
             return canary, stable, None
         if canary.requests <= SOME or stable.requests <= SOME:
-            return None, None, None
+            return canary, stable, None  # nobody asked one of the sides: what the other did waits for company
         return None, None, Pair.of(canary, stable, self.limits.clustering)
 
     def _prove(self, canary: Count, both: Pair | None) -> tuple[Mixture, ...]:
