@@ -16,7 +16,7 @@ from interlock.core.plan import Plan, StrategyName
 from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Stale
-from interlock.ports.store import Busy
+from interlock.ports.store import Busy, StoreError
 
 
 def test_a_second_deployment_is_refused_and_told_which_is_the_first() -> None:
@@ -189,6 +189,31 @@ def test_the_next_environment_begins_also_when_the_engine_is_killed_in_between()
         await story.new_engine().resume()
         ended = await story.ends(run)
         assert (ended.stage.environment, ended.phase) == ("production", Phase.SUCCEEDED)
+
+    play(tell, busy())
+
+
+def test_what_cannot_be_read_at_first_is_taken_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper that ended by it would keep neither instances nor proxy alive."""
+
+    async def unreadable(*_: object) -> tuple[()]:
+        raise StoreError("cannot read the store in memory: it was told to fail")
+
+    async def tell(story: Story) -> None:
+        old = await story.stands("v1")
+        run = await story.deploy(staging("v2"), stage(revision("v2"), old, pace=HASTY))
+        story.store.failing_from = ("begin",)
+        await story.until_over(f"{run}-staging")
+        await story.engine.stop()
+        story.store.failing_from = ()
+        with monkeypatch.context() as broken:
+            broken.setattr(story.store, "rollouts", unreadable)
+            await story.new_engine().resume()
+        tending = asyncio.ensure_future(story.engine.tend())
+        await story.world.sleep(timedelta(seconds=10))
+        ended = await story.ends(run)
+        assert (ended.stage.environment, ended.phase) == ("production", Phase.SUCCEEDED)
+        tending.cancel()
 
     play(tell, busy())
 

@@ -58,18 +58,19 @@ class Engine:
         self._owning, self._following = asyncio.Lock(), asyncio.Lock()
         self._fenced: set[str] = set()
         self._to_follow: dict[str, Rollout] = {}
-        self._stopped = False
+        self._stopped = self._looks_back = False
 
     async def resume(self) -> None:
         """Take over every rollout that is not over, and begin what a finished one left to begin.
 
-        What cannot be taken over now, as the store is full, is tried again by `tend`.
+        What cannot be taken over now, as the store is full or cannot be read, is tried again by `tend`: instances and
+        proxy must be kept alive meanwhile.
         """
-        for rollout in await self._ports.store.rollouts(20):
-            if rollout.phase is Phase.SUCCEEDED:
-                self._to_follow[rollout.id] = rollout
-        with contextlib.suppress(StoreError):
+        self._looks_back = True
+        try:
             await self._adopt()
+        except StoreError as error:
+            log.warning("not everything could be taken over, which is tried again: %s", error)
 
     async def start(self, plan: Plan, by: str, *, supersede: bool = False) -> str:
         """Start a plan; return its run's id. Raises Stale, or Busy when one is under way and is not superseded."""
@@ -243,7 +244,16 @@ class Engine:
         for rollout in await self._ports.store.active():
             if rollout.id not in self._fenced and not self._stopped:
                 await self._own(rollout)
+        await self._look_back()
         await self._follow()
+
+    async def _look_back(self) -> None:
+        """Find, once, what the last owner may not have followed."""
+        if self._looks_back:
+            for rollout in await self._ports.store.rollouts(20):
+                if rollout.phase is Phase.SUCCEEDED:
+                    self._to_follow[rollout.id] = rollout
+            self._looks_back = False
 
     async def _follow(self) -> None:
         """Begin what is to follow a success; when the store is full that is tried again later."""
