@@ -193,6 +193,15 @@ def test_the_next_environment_begins_also_when_the_engine_is_killed_in_between()
     play(tell, busy())
 
 
+def test_an_hour_that_another_version_remembered_keeps_nobody_from_driving() -> None:
+    async def tell(story: Story) -> None:
+        planned = await story.ready(StrategyName.CANARY)
+        await story.store.remember("production", {"history": {"of": "another version"}})
+        assert (await story.ends(await story.deploy(planned))).phase is Phase.SUCCEEDED
+
+    play(tell, busy())
+
+
 def test_what_cannot_be_read_at_first_is_taken_up_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keeper that ended by it would keep neither instances nor proxy alive."""
 

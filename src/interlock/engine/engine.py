@@ -301,7 +301,7 @@ class Engine:
     async def _history(self, environment: str) -> History:
         if environment not in self._histories:
             kept = await self._ports.store.recall(environment)
-            self._histories[environment] = restore(History, kept["history"]) if kept else History()
+            self._histories[environment] = _remembered(kept) if kept else History()
         return self._histories[environment]
 
     async def _tend_endpoints(self) -> None:
@@ -338,6 +338,13 @@ class Engine:
         for environment, history in self._histories.items():
             with contextlib.suppress(StoreError):
                 await self._ports.store.remember(environment, {"history": plain(history)})
+
+
+def _remembered(kept: Mapping[str, Any]) -> History:
+    try:
+        return restore(History, kept["history"])
+    except (KeyError, ValueError):  # written by another version: an hour's traffic is no reason to drive nothing
+        return History()
 
 
 async def _try(duty: Callable[[], Awaitable[None]]) -> None:
