@@ -13,6 +13,7 @@ from typing import Any
 
 from interlock import twin
 from interlock.adapters.line import Unreachable, ask
+from interlock.adapters.workload.process.log import LIMIT
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App
 
@@ -44,3 +45,19 @@ async def test_a_keeper_whose_sockets_were_cleaned_away_listens_again_and_stays_
     finally:
         await asyncio.to_thread(twin.down, state.runtime)
     assert twin.process_of(state.runtime, "keeper") is None
+
+
+async def test_what_a_keeper_writes_stays_small(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.make()
+    with state.keeper_log.open("wb") as file:
+        file.truncate(LIMIT + 1)
+    try:
+        await App(state).ensure_keeper()
+        deadline = asyncio.get_running_loop().time() + 20
+        while state.keeper_log.stat().st_size > LIMIT:
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.1)
+        assert state.keeper_log.with_name("keeper.log.1").exists()
+    finally:
+        await asyncio.to_thread(twin.down, state.runtime)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.adapters.line import serve
+from interlock.adapters.workload.process.log import limit
 from interlock.app.parts import Parts, assemble
 from interlock.app.state import StateDirectory
 from interlock.core.events import Order
@@ -30,6 +31,7 @@ from interlock.twin import Refused, Watch
 log = logging.getLogger("interlock.keeper")
 
 MIND_EVERY = timedelta(milliseconds=500)
+LIMIT_LOG_EVERY = timedelta(minutes=1)
 
 
 class Keeper:
@@ -58,6 +60,7 @@ class Keeper:
             ("instances", self._parts.processes.supervise),
             ("envoy", self._parts.envoy.supervise),
             ("tend", self._engine.tend),
+            ("keep the log small", self._limit_log),
         )
 
     async def _for_ever(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -80,6 +83,12 @@ class Keeper:
         async with serve(self._state.socket, self._answer):
             while self._state.socket.exists():
                 await asyncio.sleep(MIND_EVERY.total_seconds())
+
+    async def _limit_log(self) -> None:
+        """Trouble that lasts is written again and again, by the twin too."""
+        while True:
+            limit(self._state.keeper_log)
+            await asyncio.sleep(LIMIT_LOG_EVERY.total_seconds())
 
     async def _answer(self, verb: str, arguments: dict[str, Any]) -> Any:
         verbs: dict[str, Callable[..., Awaitable[Any]]] = {
