@@ -654,3 +654,17 @@ def test_a_canary_that_keeps_all_users_waiting_is_compared_with_the_stable_side_
         if judge(evidence).verdict is Verdict.FAIL:
             break
     assert judge(evidence).verdict is Verdict.FAIL and second <= 15
+
+
+def test_a_stable_side_that_has_become_quicker_does_not_keep_the_canary_from_being_proven() -> None:
+    evidence = begin(Criteria(sample_every=timedelta(seconds=1)), 60)
+    proven = None
+    for second in range(1, 61):
+        slow = 9.0 if second <= 4 else 0.0  # one in a hundred, and after a while none any more
+        stable = Side(900.0, 900.0, 0, {20.0: 600.0, 25.0: 300.0 - slow, 40.0: slow})
+        mine = Side(60.0, 60.0, 0, {20.0: 40.0, 25.0: 20.0})
+        evidence = observe(evidence, Sample(float(second), timedelta(seconds=1), mine, stable), concurrent=True)
+        if proven is None and judge(evidence).verdict is Verdict.PASS:
+            proven = second
+    assert proven is not None and proven <= 30
+    assert judge(evidence).verdict is Verdict.PASS

@@ -53,7 +53,7 @@ def requests_missing(stream: Stream, seconds: float) -> float | None:
     n = max(1.0, step.requests / max(seconds / 5.0, 1.0))
     rate = step.rate or 0.0
     margin = limits.margins[0]
-    if limits.compared and stream.stable_recent.requests > 0 and stream.recent.requests > 0:
+    if stream.compares and stream.stable_recent.requests > 0 and stream.recent.requests > 0:
         m = n * stream.stable_recent.requests / stream.recent.requests
         stable_rate = max(stream.stable_recent.rate or 0.0, limits.limits[0])
         growth = _compared(n, m, rate, stable_rate, margin / limits.limits[0], limits.clustering)

@@ -20,6 +20,7 @@ SOME = 1e-6
 """Fewer requests than this are none: what is left of a difference of floating-point counters."""
 
 _MEMORY = 60.0
+_FEW = 0.25  # of the share of bad requests that stable had when the limit was set
 _FORGET = 4.0
 
 
@@ -225,6 +226,16 @@ class Stream:
         return self.counts.stable_bad >= 2 and self.counts.stable_bad > self.limits.limits[0] * self.counts.stable
 
     @property
+    def compares(self) -> bool:
+        """Whether the proof is one against stable: not while stable has next to no bad requests itself.
+
+        A canary cannot be proven to have fewer than twice none. Then its own rate must stay below the margin, which was
+        set by what stable had when it was set.
+        """
+        few = self.counts.stable > 0 and self.counts.stable_bad < _FEW * self.limits.limits[0] * self.counts.stable
+        return self.limits.compared and not few
+
+    @property
     def calm(self) -> bool:
         """Whether the last minute looks no worse than the limit allows."""
         return self.counts.recent_bad < 2 or self.counts.recent_bad <= self.limits.limits[0] * self.counts.recent
@@ -249,10 +260,14 @@ class Stream:
         return None, None, Pair.of(canary, stable, self.limits.clustering)
 
     def _prove(self, canary: Count, both: Pair | None) -> tuple[Mixture, ...]:
-        """Bet for the release: on the comparison if so asked or while, as known before, an incident hits stable too;
-        else on its rate. Odds are capped, so that a change for the worse soon takes the proof away."""
+        """Bet for the release, on the comparison or on its rate alone.
+
+        The comparison is taken if so asked and stable has something to compare with, or while an incident hits stable
+        too, both as known before this sample. Odds are capped, so that a change for the worse soon takes the proof
+        away.
+        """
         limits, cap = self.limits, _FORGET * self.limits.proven_at
-        beside = both if limits.compared or self.incident else None
+        beside = both if self.compares or self.incident else None
         proofs = []
         for i, (safe, margin) in enumerate(zip(self.safe, limits.margins, strict=True)):
             if beside is None:
