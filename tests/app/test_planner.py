@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from interlock.adapters.store.sqlite import SQLite
 from interlock.app.planner import Planner, called
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked
 from interlock.config import load
+from interlock.core.phase import Phase
 from interlock.core.plan import Plan
-from interlock.core.release import Artefact
+from interlock.core.release import Artefact, Revision
+from interlock.core.rollout import begin
+from interlock.core.steps import Until, Watch
+from interlock.ports.store import Entry, Proof
 
+ENTRY = Entry(datetime.now(UTC), "began", "begins", {})
 ARTEFACT = Artefact("sha256:" + "0123456789abcdef" * 4, "memory")
 
 
@@ -81,3 +89,26 @@ async def test_there_is_nothing_to_go_back_to_before_anything_was_proven(tmp_pat
     await planner.plan(".", first=True)
     with pytest.raises(Blocked, match="nothing was ever proven"):
         await planner.rollback(None)
+
+
+def proof(version: str, revision: Revision) -> Proof:
+    return Proof("shop", "production", "subject", revision.release.identity, revision, version, datetime.now(UTC))
+
+
+async def test_going_back_asks_nobody_even_where_going_forward_waits_for_a_person(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / "interlock.yaml").write_text(PROJECT.replace("{port: 18000}", "{port: 18000, approve: true}"))
+    planner = Planner(StateDirectory(tmp_path / "state"), load(tmp_path / "interlock.yaml"))
+    plan = await planner.plan(".", first=True)
+    assert isinstance(plan, Plan)
+    assert any(isinstance(step, Watch) and step.until is Until.APPROVED for step in plan.stages[1].steps)
+    old = plan.stages[1].revision
+    new = replace(old, name="newer", release=replace(old.release, version="v2", artefact=Artefact("sha256:2", "")))
+    store = SQLite(tmp_path / "state" / "interlock.db")
+    for version, revision in (("v1", old), ("v2", new)):
+        ended = replace(begin(version, "shop-1", plan.hash, plan.stages[1], datetime.now(UTC)), phase=Phase.SUCCEEDED)
+        await store.begin(begin(version, "shop-1", plan.hash, plan.stages[1], datetime.now(UTC)), ENTRY)
+        await store.save(ended, await store.claim(version, "test"), proof=proof(version, revision))
+    store.close()
+    back = await planner.rollback(None)
+    assert not any(isinstance(step, Watch) and step.until is Until.APPROVED for step in back.stages[0].steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -26,15 +27,23 @@ class Parts:
     envoy: Envoy
 
     async def stop_all(self) -> list[str]:
-        """Stop every instance and Envoy; return what was stopped, in words."""
-        stopped = []
-        for environment in await self.processes.environments():
-            for revision in await self.processes.revisions(environment):
-                slots = tuple(one.slot for one in await self.processes.instances(revision.name))
-                await self.processes.stop(revision.name, slots)
-                stopped.append(f"{revision.name}: {len(slots)} instances")
+        """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up no other."""
+        running = [
+            revision.name
+            for environment in await self.processes.environments()
+            for revision in await self.processes.revisions(environment)
+        ]
+        stopped = await asyncio.gather(*(self._stop(name) for name in running), return_exceptions=True)
         await self.envoy.close(timedelta(seconds=5))
-        return [*stopped, "Envoy"]
+        for problem in stopped:
+            if isinstance(problem, BaseException):
+                raise problem
+        return [*(one for one in stopped if isinstance(one, str)), "Envoy"]
+
+    async def _stop(self, revision: str) -> str:
+        slots = tuple(one.slot for one in await self.processes.instances(revision))
+        await self.processes.stop(revision, slots)
+        return f"{revision}: {len(slots)} instances"
 
 
 def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
@@ -44,6 +53,6 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     processes = Processes(host, state.instances, clock, state.label, state.artefacts, state.secrets, check)
     envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries)
     metrics = EnvoyMetrics(envoy.socket, clock)
-    prober = NetworkProber(state.artefacts)
+    prober = NetworkProber(state.artefacts, state.secrets)
     store = SQLite(state.database)
     return Parts(Ports(processes, envoy, metrics, prober, store, clock), processes, envoy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import PurePath
+from typing import Any
 
 from interlock.adapters.artefacts.local import Directory
 from interlock.adapters.clock import SystemClock
@@ -77,7 +78,9 @@ class Planner:
             known = await self._known(store, environment)
             proofs = await store.proofs(self._file.service, environment.name)
             release = _earlier(proofs, to).revision.release
-            intent = replace(self._intent(environment, release, ""), strategy=StrategyName.BLUE_GREEN, criteria=None)
+            wanted = self._intent(environment, release, "")
+            unasked = replace(environment.pace, approve=False)  # to go back is never held by a gate or a person
+            intent = replace(wanted, strategy=StrategyName.BLUE_GREEN, criteria=None, pace=unasked)
             return Plan(self._file.service, release.version, (lay_out(intent, known),), self._clock.now(), who())
         finally:
             store.close()
@@ -135,7 +138,7 @@ class Planner:
         kept = await store.recall(environment.name)
         newest = await store.rollouts(1)
         number = int(newest[0].run.rsplit("-", 1)[1]) + 1 if newest else 1
-        rate = _rate(restore(History, kept["history"])) if kept else None
+        rate = _rate(kept["history"]) if kept else None
         return Known(proofs[0].revision if proofs else None, rate, number)
 
     async def _still_proven(self, store: SQLite, intent: Intent, known: Known) -> bool:
@@ -179,7 +182,11 @@ def _earlier(proofs: tuple[Proof, ...], to: str | None) -> Proof:
     return earlier[0]
 
 
-def _rate(history: History) -> float | None:
+def _rate(kept: Any) -> float | None:
     """Return requests per second over the last hour; None before there were twenty seconds of it."""
+    try:
+        history = restore(History, kept)
+    except ValueError:  # written by another version: as if nothing had been measured
+        return None
     seconds = sum(covered for covered, _ in history.blocks)
     return history.baseline.requests / seconds if seconds >= timedelta(seconds=20).total_seconds() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class StateDirectory:
                 "Make it writable, or name another one with --state or INTERLOCK_STATE"
             ) from error
         for directory in (runtime.parent, runtime):
-            if directory.stat().st_uid != os.getuid():
+            if (found := directory.lstat()).st_uid != os.getuid() or stat.S_ISLNK(found.st_mode):
                 raise StateError(f"{directory} belongs to another user: remove it, or set TMPDIR")
 
     @property

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from interlock.core.phase import OVER, Phase
 from interlock.core.plan import Stage
-from interlock.core.release import Revision
 from interlock.core.steps import Drain, Retire, SetWeight, Step
 from interlock.core.weight import NONE, Weight
 
@@ -101,11 +100,6 @@ class Rollout:
             return NONE
         weights = [step.weight for step in self.reached if isinstance(step, SetWeight)]
         return weights[-1] if weights else NONE
-
-    @property
-    def proven_revision(self) -> Revision | None:
-        """The revision that carries all traffic when the rollout is over."""
-        return self.stage.revision if self.phase is Phase.SUCCEEDED else self.stage.replaces
 
 
 def begin(id: str, run: str, plan: str, stage: Stage, at: datetime, by: str = "") -> Rollout:

@@ -136,7 +136,10 @@ def _last_watch(pace: Pace) -> Watch:
 
 
 def _approval(pace: Pace) -> tuple[Step, ...]:
-    return (Watch(timedelta(0), Until.APPROVED, pace.approve_within),) if pace.approve else ()
+    if not pace.approve:
+        return ()
+    staging = (Gate(GateName.STAGING),) if pace.staged else ()  # hours may have passed: what was open is asked again
+    return (Watch(timedelta(0), Until.APPROVED, pace.approve_within), Gate(GateName.NOT_QUARANTINED), *staging)
 
 
 def _start(revision: Revision, instances: int) -> Start:

@@ -120,6 +120,14 @@ async def until(holds: Callable[[], Awaitable[object]], what: str = "it") -> Non
         await asyncio.sleep(0.02)
 
 
+async def eventually_running(world: World, count: int) -> None:
+    """Wait until so many processes are left."""
+    end = time.monotonic() + DEADLINE
+    while len(await world.running()) != count:
+        assert time.monotonic() < end, "not in time"
+        await asyncio.sleep(0.02)
+
+
 async def seen(
     processes: Workload, holds: Callable[[tuple[Instance, ...]], object], name: str = "web-1"
 ) -> tuple[Instance, ...]:
@@ -373,6 +381,7 @@ async def test_the_next_keeper_adopts_what_runs_and_starts_what_died_meanwhile(w
         await processes.ensure(revision(), 3)
         first = await seen(processes, all_ready(3))
     os.kill(int(first[1].process.split()[1]), signal.SIGKILL)
+    await eventually_running(world, 2)  # until it has ended it holds its port
     async with world.keeper() as processes:
         assert await processes.revisions("staging") == (revision(),)
         second = await seen(processes, all_ready(3))

@@ -24,13 +24,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(call: Call) -> Exit:
     from interlock.app.planner import Planner
+    from interlock.core.events import OrderKind
     from interlock.surfaces.cli.deploy import carry_out
 
     version = call.options.version
     running = await _running(call)
     if running is not None and _goes_there_anyway(running, version):
         return await _turn(call, running)
-    if running is not None:  # to go back is never refused because something is under way: that goes back first
+    if running is not None and running.stage.environment != call.file.production.name:
+        await call.app.order(running.run, OrderKind.ABORT, f"rollback to {version}")
+        call.say(f"{running.id} is under way and goes back too")
+    elif running is not None:  # to go back is never refused because something is under way: that goes back first
         call.options.supersede = True
         call.say(f"{running.id} is under way and goes back first; then {version} is brought back")
     return await carry_out(call, await Planner(call.state, call.file).rollback(version))

@@ -17,15 +17,24 @@ _IDENTIFY_WITHIN = timedelta(seconds=5)
 _TAKEN_OVER = ("PATH", "HOME", "LANG", "TZ")
 
 
-class NetworkProber:
-    """Asks through the preview URL. Commands run in the artefact's directory below `artefacts`, when it is there."""
+_LEAST_HIDDEN = 4  # shorter values are in too many words to hide them
 
-    def __init__(self, artefacts: Path) -> None:
-        self._artefacts = artefacts
+
+class NetworkProber:
+    """Asks through the preview URL. Commands run in the artefact's directory below `artefacts`, when it is there.
+
+    What was answered is quoted in reasons, but for the values of the release's own secrets, which lie in `secrets`.
+    """
+
+    def __init__(self, artefacts: Path, secrets: Path | None = None) -> None:
+        self._artefacts, self._secrets = artefacts, secrets
 
     async def smoke(self, test: SmokeTest, revision: Revision, preview: str) -> Answer:
         """Run one smoke test; who answers is asked first, so that no old version passes for the new one."""
-        identified = await self.identify(revision, preview)
+        return self._hidden(await self._smoke(test, revision, preview), revision)
+
+    async def _smoke(self, test: SmokeTest, revision: Revision, preview: str) -> Answer:
+        identified = await self._identify(revision, preview)
         if not identified.ok:
             return _of(test, identified)
         if test.command:
@@ -36,6 +45,9 @@ class NetworkProber:
 
     async def identify(self, revision: Revision, preview: str) -> Answer:
         """Compare the header or field that the file names with the version; "not asked" where it names none."""
+        return self._hidden(await self._identify(revision, preview), revision)
+
+    async def _identify(self, revision: Revision, preview: str) -> Answer:
         where = revision.release.configuration.identify
         if where is None or not (where.header or where.field):
             return Answer(True, "not asked")
@@ -50,6 +62,14 @@ class NetworkProber:
         if found != expected:
             return Answer(False, f"GET {where.path} was answered by version {found} ({name}), expected {expected}")
         return Answer(True)
+
+    def _hidden(self, answer: Answer, revision: Revision) -> Answer:
+        reason = answer.reason
+        for _, name in revision.release.configuration.secrets if self._secrets is not None else ():
+            kept = self._secrets / name if self._secrets is not None else Path(name)
+            value = kept.read_text(errors="replace").strip() if kept.is_file() else ""
+            reason = reason.replace(value, "(secret)") if len(value) >= _LEAST_HIDDEN else reason
+        return Answer(answer.ok, reason)
 
     def _directory(self, revision: Revision) -> Path:
         directory = self._artefacts / revision.release.artefact.digest.rpartition(":")[2]
