@@ -27,7 +27,7 @@ class Parts:
     envoy: Envoy
 
     async def stop_all(self) -> list[str]:
-        """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up no other."""
+        """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up none."""
         running = [
             revision.name
             for environment in await self.processes.environments()
