@@ -107,9 +107,10 @@ async def test_our_headers_do_nothing_without_the_secret_and_reach_one_preview_w
         wanted: Headers = (("x-interlock-preview", "new~preview"),)
         for guess in ("", "wrong"):
             assert await town.side_of("x", (*wanted, ("x-interlock-secret", guess))) == "old"
-        secret = town.place / "envoy" / "secret"
-        assert secret.stat().st_mode & 0o077 == 0
-        assert await town.side_of("x", (*wanted, ("x-interlock-secret", secret.read_text()))) == "new"
+        assert (town.place / "envoy" / "secret").stat().st_mode & 0o077 == 0
+        secret, other = (town.secret(names) for names in (("old", "new"), ("old", "newer")))
+        assert await town.side_of("x", (*wanted, ("x-interlock-secret", other))) == "old"
+        assert await town.side_of("x", (*wanted, ("x-interlock-secret", secret))) == "new"
 
 
 async def test_probes_and_previews_are_in_no_users_counters() -> None:

@@ -17,6 +17,7 @@ from interlock.adapters.host.local import LocalHost
 from interlock.adapters.http import Connection, Headers, HttpError, Response, ask
 from interlock.adapters.metrics.envoy import EnvoyMetrics
 from interlock.adapters.traffic.envoy import Envoy
+from interlock.adapters.traffic.envoy.files import Files
 from interlock.core.health import Probe
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision, Sticky, StickyBy
 from interlock.core.sample import Counters
@@ -138,6 +139,10 @@ class Town:
     async def get(self, path: str = "/", user: str = "someone", headers: Headers = ()) -> Response:
         """Ask as a user does, on a connection of its own."""
         return await ask(f"127.0.0.1:{self.port}", path=path, headers=(("x-user", user), *headers), timeout=SOON)
+
+    def secret(self, revisions: tuple[str, ...]) -> str:
+        """Return what opens our own routes on the public port while a route names these revisions."""
+        return Files(self.host, self.place / "envoy").secret(revisions)
 
     async def side_of(self, user: str, headers: Headers = ()) -> str:
         """Return which revision answers this user."""

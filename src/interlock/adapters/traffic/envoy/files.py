@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import secrets
 from pathlib import Path
@@ -64,14 +66,20 @@ class Files:
         """Remember the entrance: its time-outs and its key are part of every route."""
         self.write(self.entrance_file(environment), json.dumps(plain(entrance)).encode())
 
-    def secret(self) -> str:
-        """Return the secret of our probes, made when first asked for."""
+    def secret(self, revisions: tuple[str, ...]) -> str:
+        """Return the secret of our probes while a route names these revisions: another one for each rollout.
+
+        It is derived from a key that is made when first asked for, so that whoever comes after us knows it too.
+        """
+        return hmac.new(self._key(), "|".join(revisions).encode(), hashlib.sha256).hexdigest()[:32]
+
+    def _key(self) -> bytes:
         file = self.directory / "secret"
         content = self.read(file)
         if not content:
             content = secrets.token_hex(16).encode()
             self.write(file, content)
-        return content.decode()
+        return content
 
     def read(self, file: Path) -> bytes | None:
         """Return a file's content, None when it is not there; raise TrafficError."""

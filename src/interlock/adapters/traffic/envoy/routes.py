@@ -118,7 +118,7 @@ class Routes:
     def _question(self, route: Route) -> Question:
         entrance = self._entrance(route.environment)
         target = f"{_reachable(entrance.address)}:{entrance.port}"
-        return Question(target, self._probe_path(route), self._files.secret(), entrance.sticky)
+        return Question(target, self._probe_path(route), self._files.secret(route.revisions), entrance.sticky)
 
     def _probe_path(self, route: Route) -> str:
         """Ask for what readiness asks for, which every instance answers cheaply; "/" where that is not HTTP."""
@@ -133,7 +133,7 @@ class Routes:
         for revision in route.revisions:
             if revision not in known:
                 raise TrafficError(f"the route of {route.environment} names {revision}, which was never admitted")
-        table = config.route_table(route, entrance, self._files.secret(), retries=self._retries)
+        table = config.route_table(route, entrance, self._files.secret(route.revisions), retries=self._retries)
         return table, config.route_version(route, table, prepared=prepared)
 
     def _entrance(self, environment: str) -> Entrance:
