@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+from tests.surfaces.worlds import keep, seen
+
 from interlock import twin
 from interlock.adapters.line import Unreachable, ask
 from interlock.adapters.workload.process.log import LIMIT
+from interlock.app.doctor import examine
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App
+from interlock.ports.store import StoreError
 
 
 async def answers(state: StateDirectory, within: float = 20.0) -> Any:
@@ -45,6 +52,32 @@ async def test_a_keeper_whose_sockets_were_cleaned_away_listens_again_and_stays_
     finally:
         await asyncio.to_thread(twin.down, state.runtime)
     assert twin.process_of(state.runtime, "keeper") is None
+
+
+async def test_a_rollout_whose_record_cannot_be_read_is_told_wherever_one_looks(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.make()
+    view, _ = await asyncio.to_thread(seen, "watched")
+    await asyncio.to_thread(keep, view, state.path)
+    id = view.current.id
+    with contextlib.closing(sqlite3.connect(state.database)) as db, db:
+        db.execute("UPDATE rollouts SET record = '{}', phase = 'progressing', over = 0 WHERE id = ?", (id,))
+        db.execute("UPDATE rollouts SET over = 1 WHERE id != ?", (id,))
+    app = App(state)
+    try:
+        await app.ensure_keeper()
+        deadline = asyncio.get_running_loop().time() + 20
+        while not (told := (await ask(state.socket, "live", {}, timedelta(seconds=5)))["stuck"]):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.1)
+        assert list(told) == [id]
+        with pytest.raises(StoreError, match=rf"{id}: not driven since .* cannot be read.* tried again"):
+            await app.view()
+        (found,) = [one for one in await examine(state, ()) if one.name == "rollout"]
+        assert found.well is False and found.text.startswith(f"{id}: not driven since") and "kill" in found.advice
+    finally:
+        app.records.close()
+        await asyncio.to_thread(twin.down, state.runtime)
 
 
 async def test_what_a_keeper_writes_stays_small(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ class Keeper:
         return await ports.store.release(service, identity, by, reason, ports.clock.now())
 
     async def _live(self) -> Any:
-        return self._engine.live()
+        return {"rollouts": self._engine.live(), "stuck": self._engine.stuck()}
 
     async def _stop_all(self) -> list[str]:
         """Stop every instance and Envoy: the first half of `interlock down`."""

@@ -13,6 +13,7 @@ from interlock.adapters.memory import EPOCH, Behaviour, World
 from interlock.core.events import OrderKind
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, StrategyName
+from interlock.core.rollout import Rollout
 from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Stale
@@ -222,6 +223,63 @@ def test_what_cannot_be_read_at_first_is_taken_up_later(monkeypatch: pytest.Monk
         await story.world.sleep(timedelta(seconds=10))
         ended = await story.ends(run)
         assert (ended.stage.environment, ended.phase) == ("production", Phase.SUCCEEDED)
+        tending.cancel()
+
+    play(tell, busy())
+
+
+def test_a_rollout_that_cannot_be_read_is_told_since_when_and_keeps_no_other_from_being_driven(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def tell(story: Story) -> None:
+        planned = await story.ready(StrategyName.CANARY)
+        production = await story.deploy(planned)
+        await story.reaches(production, HASTY.weights[0])
+        other = await story.deploy(staging("v3", revision("v2", "staging", 1)))
+        await story.engine.stop()
+        whole, since = story.store.rollout, story.world.now()
+
+        async def unreadable(id: str) -> Rollout | None:
+            if id.startswith(production):
+                raise StoreError("the record cannot be read: it was told to fail")
+            return await whole(id)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(story.store, "rollout", unreadable)
+            await story.new_engine().resume()
+            tending = asyncio.ensure_future(story.engine.tend())
+            await story.world.sleep(timedelta(seconds=20))
+            (stuck,) = story.engine.stuck().items()
+            assert stuck == (f"{production}-production", {"since": since.isoformat(), "why": stuck[1]["why"]})
+            assert "cannot be read" in stuck[1]["why"]
+            assert (await story.store.run(other))[-1].over
+        assert (await story.ends(production)).phase is Phase.SUCCEEDED
+        await story.world.sleep(timedelta(seconds=10))
+        assert story.engine.stuck() == {}
+        tending.cancel()
+
+    play(tell, busy())
+
+
+def test_a_rollout_whose_evidence_cannot_be_read_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tell(story: Story) -> None:
+        planned = await story.ready(StrategyName.CANARY)
+        run = await story.deploy(planned)
+        await story.reaches(run, HASTY.weights[0])
+        await story.engine.stop()
+        since = story.world.now()
+
+        async def unreadable(id: str) -> None:
+            raise StoreError("the checkpoint cannot be read: it was told to fail")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(story.store, "last_checkpoint", unreadable)
+            await story.new_engine().resume()
+            tending = asyncio.ensure_future(story.engine.tend())
+            await story.world.sleep(timedelta(seconds=20))
+            assert story.engine.stuck()[f"{run}-production"]["since"] == since.isoformat()
+        assert (await story.ends(run)).phase is Phase.SUCCEEDED
+        assert story.engine.stuck() == {}
         tending.cancel()
 
     play(tell, busy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,8 +13,9 @@ from tests.surfaces.worlds import TALES, seen
 from interlock.surfaces.cli.show.picture import picture
 
 
-def drawn(name: str, width: int = 80, *, folded: bool = False) -> list[str]:
+def drawn(name: str, width: int = 80, *, folded: bool = False, stuck: str = "") -> list[str]:
     view, now = seen(name)
+    view = replace(view, stuck={view.current.id: stuck} if stuck else {})
     out = io.StringIO()
     Console(file=out, width=width, highlight=False).print(picture(view, now, width, folded=folded))
     return out.getvalue().splitlines()
@@ -78,6 +80,12 @@ def test_every_step_has_its_sign_and_a_folded_picture_only_those_near_the_presen
 
 def test_without_a_keeper_it_says_so_first_and_how_to_get_one() -> None:
     assert "no keeper answers" in field(drawn("alone"), "Keeper")
+
+
+def test_a_rollout_that_is_not_driven_says_since_when_and_why() -> None:
+    assert "not driven since noon: unreadable" in field(
+        drawn("watched", stuck="not driven since noon: unreadable"), "Stuck"
+    )
 
 
 def test_a_pause_names_who_ordered_it_and_why() -> None:

@@ -107,6 +107,9 @@ class MemoryStore:
     async def active(self) -> tuple[Rollout, ...]:
         return tuple(row.rollout for row in self._rows.values() if not row.rollout.over)
 
+    async def under_way(self) -> tuple[str, ...]:
+        return tuple(id for id, row in self._rows.items() if not row.rollout.over)
+
     async def rollouts(self, limit: int) -> tuple[Rollout, ...]:
         return tuple(row.rollout for row in reversed(self._rows.values()))[:limit]
 

@@ -24,6 +24,7 @@ from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy.port import obstacle
 from interlock.adapters.traffic.envoy.process import OLDEST, program
 from interlock.app.state import StateDirectory
+from interlock.app.verbs import not_driven
 from interlock.core.release import Entrance
 from interlock.ports.store import StoreError
 from interlock.ports.traffic import TrafficError
@@ -57,6 +58,7 @@ async def examine(state: StateDirectory, entrances: Entrances) -> tuple[Finding,
         await _clock(state),
         await _keeper(state),
         _twin(state),
+        *await _driven(state),
         await _envoy_program(),
         await _envoy(state),
         *await _instances(state),
@@ -141,6 +143,24 @@ async def _keeper(state: StateDirectory) -> Finding:
     except (Unreachable, Rejected) as error:
         return Finding("keeper", False, f"pid {pid}: {error}", f"see {state.keeper_log}")
     return Finding("keeper", True, f"pid {pid}, answers on {state.socket}")
+
+
+async def _driven(state: StateDirectory) -> list[Finding]:
+    """Name each rollout that the keeper cannot drive; that it does not answer is a finding already."""
+    try:
+        told = await ask(state.socket, "live", {}, timedelta(seconds=3))
+    except (Unreachable, Rejected):
+        return []
+    pid = twin.process_of(state.runtime, "keeper")
+    advice = (
+        "do what it says. Was Interlock upgraded since the keeper started? Then `kill "
+        f"{pid}`: its twin starts the new one at once, and what serves goes on"
+    )
+    stuck = not_driven(told)
+    if stuck:
+        return [Finding("rollout", False, f"{id or 'all rollouts'}: {text}", advice) for id, text in stuck.items()]
+    driven = len(told.get("rollouts", ()))
+    return [Finding("rollouts", True, f"{driven} under way, driven" if driven else "none under way")]
 
 
 async def _under_way(state: StateDirectory) -> bool:

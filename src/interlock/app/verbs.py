@@ -8,8 +8,8 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class View:
     """Everything a surface shows of one run: its rollouts by environment, their journals, and what is live.
 
     `live` is by rollout id and has `judgement`, `points`, `strength`, `route`, `tally`, `trouble`; empty when nothing
-    is under way. `keeper` says whether a keeper answers.
+    is under way. `keeper` says whether a keeper answers, `stuck` by rollout id what keeps it from driving one.
     """
 
     run: str
@@ -62,11 +62,17 @@ class View:
     checkpoints: Mapping[str, Mapping[str, Any]]
     live: Mapping[str, Mapping[str, Any]]
     keeper: bool
+    stuck: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def current(self) -> Rollout:
         """The newest environment's rollout."""
         return self.rollouts[-1]
+
+    def lasted(self, rollout: Rollout) -> timedelta | None:
+        """How long the rollout has stood at its present step, as its keeper counts; None when no keeper says so."""
+        seconds = self.live.get(rollout.id, {}).get("lasted")
+        return None if seconds is None else timedelta(seconds=seconds)
 
     @property
     def not_begun(self) -> str:
@@ -98,6 +104,14 @@ class App:
 
     async def view(self, run: str | None = None) -> View:
         """Return one run, the newest when none is named; accepts a rollout's id too."""
+        live, stuck, keeper = await self._live()
+        try:
+            return await self._view(run, live, stuck, keeper=keeper)
+        except StoreError as error:
+            told = "".join(f". {one}: {why}" for one, why in stuck.items())
+            raise StoreError(f"{error}{told}") from error
+
+    async def _view(self, run: str | None, live: Mapping[str, Any], stuck: Mapping[str, str], *, keeper: bool) -> View:
         rollouts = await self._run(run)
         first = rollouts[0]
         plan = await self.records.plan(first.plan)
@@ -105,9 +119,9 @@ class App:
             raise NoSuchRollout(f"the plan {first.plan} of {first.run} is not in {self.state.database}")
         entries = {rollout.id: await self.records.entries(rollout.id) for rollout in rollouts}
         kept = {rollout.id: await self.records.last_checkpoint(rollout.id) or {} for rollout in rollouts}
-        live, keeper = await self._live()
         now = tuple(restore(Rollout, live[one.id]["rollout"]) if one.id in live else one for one in rollouts)
-        return View(first.run, plan, now, entries, kept, live, keeper)
+        why = {one.id: stuck.get(one.id) or stuck.get("", "") for one in now if not one.over}
+        return View(first.run, plan, now, entries, kept, live, keeper, {id: text for id, text in why.items() if text})
 
     async def history(self, limit: int = 20) -> tuple[Rollout, ...]:
         """Return the newest rollouts, newest first."""
@@ -132,11 +146,13 @@ class App:
         known = ", ".join(dict.fromkeys(rollout.run for rollout in newest[:8]))
         raise NoSuchRollout(f"there is no rollout {name}; the newest are {known}. All of them: interlock history")
 
-    async def _live(self) -> tuple[Mapping[str, Any], bool]:
+    async def _live(self) -> tuple[Mapping[str, Any], Mapping[str, str], bool]:
+        """Return what the keeper knows of rollouts, which it cannot drive and why, and whether it answers."""
         try:
-            return await self._ask("live", within=timedelta(seconds=3)), True
+            told = await self._ask("live", within=timedelta(seconds=3))
         except (Unreachable, KeeperError):
-            return {}, False
+            return {}, {}, False
+        return told.get("rollouts", told), not_driven(told), True
 
     async def report(self, run: str | None = None, *, incident: bool = False) -> str:
         """Return a run's deployment report in Markdown, or its incident report; raise NoIncident without one."""
@@ -233,6 +249,15 @@ class App:
 
     async def _ask(self, verb: str, arguments: dict[str, Any] | None = None, within: timedelta = ANSWERS_WITHIN) -> Any:
         return await ask(self.state.socket, verb, arguments or {}, within)
+
+
+def not_driven(told: Mapping[str, Any]) -> dict[str, str]:
+    """Read from the keeper's answer to "live" what it cannot drive, since when, why, and what becomes of it."""
+    return {
+        id: f"not driven since {datetime.fromisoformat(one['since']):%Y-%m-%d %H:%M:%S} UTC: {one['why']}. What serves "
+        "goes on serving, unwatched by this rollout; it is tried again every few seconds"
+        for id, one in told.get("stuck", {}).items()
+    }
 
 
 async def start_keeper(state: StateDirectory) -> None:

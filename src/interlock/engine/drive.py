@@ -44,10 +44,10 @@ class Message:
 
 
 class Drive:
-    """Drives one rollout that we own by `claim`."""
+    """Drives one rollout that we own by `claim`; it `stands` once what was recorded of it could be taken up."""
 
     def __init__(self, ports: Ports, rollout: Rollout, claim: Claim, history: History) -> None:
-        self.rollout = rollout
+        self.rollout, self.stands = rollout, False
         self._ports, self._claim = ports, claim
         self.sentinel = Sentinel(ports, lambda: self.rollout, claim, history)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
@@ -65,6 +65,7 @@ class Drive:
         safety: asyncio.Task[None] | None = None
         try:
             await self._look_first()
+            self.stands = True
             safety = asyncio.create_task(self.sentinel.run(self._find))
             safety.add_done_callback(self._safety_ended)
             while not self.rollout.over or not self._inbox.empty():

@@ -24,6 +24,7 @@ from interlock.engine.gate import rollback_ready
 from interlock.engine.ports import Deadline, Ports
 from interlock.engine.scene import SOON
 from interlock.engine.sentinel import live as live_sentinel
+from interlock.engine.stuck import ALL, Stuck
 from interlock.ports.metrics import MetricsError
 from interlock.ports.store import Busy, Entry, Fenced, StoreError
 from interlock.ports.traffic import TrafficError
@@ -58,6 +59,7 @@ class Engine:
         self._owning, self._following = asyncio.Lock(), asyncio.Lock()
         self._fenced: set[str] = set()
         self._to_follow: dict[str, Rollout] = {}
+        self._stuck = Stuck()
         self._stopped = self._looks_back = False
 
     async def resume(self) -> None:
@@ -125,6 +127,10 @@ class Engine:
     def live(self) -> Mapping[str, Any]:
         """Return what is known of each rollout under way beyond its record: evidence, points, strength."""
         return {id: {**live_rollout(drive), **live_sentinel(drive.sentinel)} for id, drive in self._drives.items()}
+
+    def stuck(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the rollouts under way that cannot be driven, by id: since when, and why ("" is all of them)."""
+        return self._stuck.told()
 
     async def tend(self) -> None:
         """Between rollouts: keep the endpoints where the instances are, and remember stable's last hour of traffic.
@@ -241,11 +247,29 @@ class Engine:
 
     async def _adopt(self) -> None:
         """Drive what is not over and has no drive, as the store was full or the drive broke; begin what follows."""
-        for rollout in await self._ports.store.active():
-            if rollout.id not in self._fenced and not self._stopped:
-                await self._own(rollout)
+        try:
+            under_way = await self._ports.store.under_way()
+        except StoreError as error:
+            self._stuck.note(ALL, self._ports.clock.now(), str(error))
+            raise
+        self._stuck.clear(ALL)
+        self._stuck.only(under_way)
+        for id in under_way:
+            if id not in self._fenced and not self._stopped:
+                await self._take_up(id)
         await self._look_back()
         await self._follow()
+
+    async def _take_up(self, id: str) -> None:
+        """Drive one rollout; what keeps it from being driven keeps no other one."""
+        try:
+            if id not in self._drives and (rollout := await self._ports.store.rollout(id)) is not None:
+                await self._own(rollout)
+        except StoreError as error:
+            self._stuck.note(id, self._ports.clock.now(), str(error))
+        else:
+            if id in self._drives and self._drives[id].stands:
+                self._stuck.clear(id)
 
     async def _look_back(self) -> None:
         """Find, once, what the last owner may not have followed."""
@@ -285,8 +309,12 @@ class Engine:
         except Fenced:
             self._fenced.add(id)
             return
-        except Exception:
-            log.exception("%s: its drive broke; it is taken up again in a few seconds", id)
+        except Exception as error:
+            if drive.stands:
+                self._stuck.clear(id)
+            if not isinstance(error, StoreError):
+                log.exception("%s: its drive broke; it is taken up again in a few seconds", id)
+            self._stuck.note(id, self._ports.clock.now(), str(error) or repr(error))
             return
         finally:
             self._drives.pop(id, None)

@@ -115,6 +115,9 @@ class Store(Protocol):
     async def active(self) -> tuple[Rollout, ...]:
         """Return every rollout that is not over."""
 
+    async def under_way(self) -> tuple[str, ...]:
+        """Return the ids of the rollouts that are not over, also of those whose record cannot be read."""
+
     async def rollouts(self, limit: int) -> tuple[Rollout, ...]:
         """Return the newest rollouts, newest first."""
 

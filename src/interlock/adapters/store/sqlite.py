@@ -200,6 +200,10 @@ class SQLite:
     async def active(self) -> tuple[Rollout, ...]:
         return await self._rollouts("WHERE NOT over ORDER BY number")
 
+    async def under_way(self) -> tuple[str, ...]:
+        question = "SELECT id FROM rollouts WHERE NOT over ORDER BY number"
+        return await self._call("read", lambda: tuple(str(id) for (id,) in self._db.execute(question).fetchall()))
+
     async def rollouts(self, limit: int) -> tuple[Rollout, ...]:
         return await self._rollouts("ORDER BY number DESC LIMIT ?", limit)
 

@@ -39,5 +39,7 @@ async def run(call: Call) -> Exit:
         since = f"for {brief(now - rollout.since)}"
         place = f"{view.run} {ICONS[rollout.phase]} {rollout.phase.value} in {rollout.stage.environment} {since}"
         why = f" ({rollout.reason})" if rollout.reason else ""
-        call.say(f"{place}, weight {rollout.weight}, step {step}{why}" + ("" if view.keeper else "; NO KEEPER ANSWERS"))
+        alone = "" if view.keeper else "; NO KEEPER ANSWERS"
+        stuck = f"; NOT DRIVEN: {view.stuck[rollout.id]}" if rollout.id in view.stuck else ""
+        call.say(f"{place}, weight {rollout.weight}, step {step}{why}{alone}{stuck}")
     return status(view)

@@ -22,6 +22,7 @@ def run(view: View, now: datetime) -> dict[str, Any]:
         "plan": view.plan.hash,
         "over": view.over,
         "keeper": view.keeper,
+        "not_driven": dict(view.stuck),
         "rollouts": [{**rollout(one), **_waits(one, now), **_live(view, one)} for one in view.rollouts],
     }
 

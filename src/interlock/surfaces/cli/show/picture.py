@@ -52,6 +52,8 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
     trouble = _live(view, rollout).get("trouble")
     if trouble:
         yield from _line("Trouble", trouble, width, "red")
+    if rollout.id in view.stuck:
+        yield from _line("Stuck", view.stuck[rollout.id], width, "bold red")
     if not rollout.over and not view.keeper:
         text = "no keeper answers, the rollout stands still; to start one: interlock doctor --start"
         yield from _line("Keeper", text, width, "bold red")
