@@ -62,28 +62,45 @@ def deciding(evidence: Evidence) -> list[Stream]:
 def obstacles(evidence: Evidence) -> list[str]:
     """Return why no amount of good requests so far makes a pass just now."""
     if evidence.sight.monotonic is None:
+        return unseen(evidence)
+    return [*unseen(evidence), *_latency_unseen(evidence), *suspicions(evidence)]
+
+
+def unseen(evidence: Evidence) -> list[str]:
+    """Return what has not been seen of the two sides, or not for long enough."""
+    if evidence.sight.monotonic is None:
         return ["no sample has been taken yet"]
-    patience = evidence.criteria.blind_at_most.total_seconds()
     found = []
     if not evidence.warm:
         found.append(f"the warm-up of {duration(evidence.criteria.warm_up.total_seconds())} is not over")
     if evidence.blind:
         found.append(f"the canary has not been seen for {duration(evidence.sight.now - evidence.sight.canary_at)}")
-    if evidence.sight.concurrent and evidence.sight.now - evidence.sight.stable_at > patience:
-        found.append(f"stable has not been seen for {duration(evidence.sight.now - evidence.sight.stable_at)}")
-    if evidence.latency is None:
-        if _expects_latency(evidence):
-            found.append(latency_wanted(evidence))
-    elif not evidence.latency.edges:
-        found.append("latency cannot be judged: no histogram edge is near enough to the limit")
-    elif evidence.sight.now - evidence.latency_at > patience:
-        found.append(f"no usable latency of the canary for {duration(evidence.sight.now - evidence.latency_at)}")
+    stable_unseen = evidence.sight.now - evidence.sight.stable_at
+    if evidence.sight.concurrent and stable_unseen > evidence.criteria.blind_at_most.total_seconds():
+        found.append(f"stable has not been seen for {duration(stable_unseen)}")
+    return found
+
+
+def suspicions(evidence: Evidence) -> list[str]:
+    """Return what speaks against the canary, short of a verdict."""
+    found = []
     if odds_against(evidence) >= SUSPICIOUS:
         found.append("there is evidence against the canary that good requests must first outweigh")
     restless = [s for s in deciding(evidence) if not s.calm]
     if restless:
         found.append(f"{percent(restless[0].recent.rate)} in the last minute is over the limit of a calm canary")
     return found
+
+
+def _latency_unseen(evidence: Evidence) -> list[str]:
+    if evidence.latency is None:
+        return [latency_wanted(evidence)] if _expects_latency(evidence) else []
+    if not evidence.latency.edges:
+        return ["latency cannot be judged: no histogram edge is near enough to the limit"]
+    since = evidence.sight.now - evidence.latency_at
+    if since > evidence.criteria.blind_at_most.total_seconds():
+        return [f"no usable latency of the canary for {duration(since)}"]
+    return []
 
 
 def _expects_latency(evidence: Evidence) -> bool:
