@@ -25,12 +25,16 @@ ALWAYS_HEARD = frozenset({OrderKind.ABORT, OrderKind.SUPERSEDE})
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The step at `index` reached its state; `unproven` says why when a watch ended without proof, by policy."""
+    """The step at `index` reached its state; `unproven` says why when a watch ended without proof, by policy.
+
+    `synthetic` says by what a watch was proven when it was not by users' requests.
+    """
 
     at: datetime
     index: int
     note: str = ""
     unproven: str = ""
+    synthetic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from interlock.core.criteria import Criteria
 from interlock.core.record import plain
 from interlock.core.release import Entrance, Revision, fingerprint
 from interlock.core.route import Route
-from interlock.core.steps import Drain, Gate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch
+from interlock.core.steps import Drain, Gate, Load, Retire, Settle, SetWeight, Smoke, Start, Step, Watch
 from interlock.core.weight import Weight
 
 
@@ -66,8 +66,18 @@ class Stage:
 
     @property
     def shortest(self) -> timedelta:
-        """How long the stage takes at least: its bakes."""
+        """How long the stage takes at least: its bakes and its synthetic load."""
+        return self.watched + self.loaded
+
+    @property
+    def watched(self) -> timedelta:
+        """How long users' requests are watched at least."""
         return sum((s.duration for s in self.steps if isinstance(s, Watch)), timedelta(0))
+
+    @property
+    def loaded(self) -> timedelta:
+        """How long requests of our own are sent at least; zero where none are planned."""
+        return sum((s.duration for s in self.steps if isinstance(s, Load)), timedelta(0))
 
     @property
     def longest(self) -> timedelta:
@@ -78,6 +88,8 @@ class Stage:
                 case Watch(duration=duration, patience=patience):
                     longest += duration + patience
                 case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
+                    longest += within
+                case Load(within=within):
                     longest += within
                 case Gate(patience=patience):
                     longest += patience

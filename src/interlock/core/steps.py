@@ -65,6 +65,33 @@ class Smoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """Send so many `requests` of our own to the preview of each of two revisions, `rate` a second to each.
+
+    No user is involved, and no user's counter: the two are compared by requests that both have had alike. `paths` are
+    asked in turn. What is not sent `within` is not sent any more.
+    """
+
+    revision: str
+    beside: str
+    rate: float
+    requests: int
+    within: timedelta
+    paths: tuple[str, ...] = ("/",)
+    method: str = "GET"
+
+    @property
+    def duration(self) -> timedelta:
+        """How long it takes at least."""
+        return timedelta(seconds=self.requests / self.rate)
+
+    def __str__(self) -> str:
+        return (
+            f"synthetic load: {self.requests:,} requests to {self.revision} and to {self.beside}, {self.rate:g}/s each"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SetWeight:
     """Send this share of the traffic to the canary, observed at the data plane before the step is done."""
 
@@ -132,7 +159,7 @@ class Retire:
         return f"retire {self.revision}" + (f" down to {_count(self.keep, 'instance')}" if self.keep else "")
 
 
-Step = Gate | Start | Smoke | SetWeight | Watch | Settle | Drain | Retire
+Step = Gate | Start | Smoke | Load | SetWeight | Watch | Settle | Drain | Retire
 
 
 def spell(duration: timedelta) -> str:

@@ -11,9 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from interlock.core.load import Recipe
 from interlock.core.plan import StrategyName
 from interlock.core.release import Revision
-from interlock.core.steps import Drain, Gate, GateName, Retire, Settle, SetWeight, Smoke, Start, Step, Until, Watch
+from interlock.core.steps import (
+    Drain,
+    Gate,
+    GateName,
+    Load,
+    Retire,
+    Settle,
+    SetWeight,
+    Smoke,
+    Start,
+    Step,
+    Until,
+    Watch,
+)
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
 
 
@@ -24,7 +38,7 @@ class Pace:
     `first_bake` is the watch at the first weight, `bake` at each later one, `keep` at the whole weight with the old
     revision warm. `recovered_for` is how long health and error rate must be back to normal after a rollback.
     `judged` asks for proof at each weight, `staged` for the staging proof, `approve` for a
-    person before the first weight.
+    person before the first weight. `load` is sent before each of the weights `load_before`.
     """
 
     weights: tuple[Weight, ...] = (Weight(500), Weight(2500), Weight(5000), ALL)
@@ -37,6 +51,8 @@ class Pace:
     staged: bool = True
     approve: bool = False
     approve_within: timedelta = timedelta(hours=24)
+    load: Recipe | None = None
+    load_before: tuple[Weight, ...] = ()
 
     def __post_init__(self) -> None:
         for before, after in zip(self.weights, self.weights[1:], strict=False):
@@ -50,10 +66,13 @@ def canary(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
     """Move the traffic by growing weights, each watched until proven; scale the canary ahead of its weight."""
     if old is None:
         return first(new, pace)
-    steps: list[Step] = [_start(new, pace.weights[0].needs(_size(new))), _smoke(new), *_approval(pace)]
+    steps: list[Step] = [_start(new, pace.weights[0].needs(_size(new))), _smoke(new)]
     for position, weight in enumerate(pace.weights):
         if position:
             steps.append(_start(new, weight.needs(_size(new))))
+        steps += _load(new, old, weight, pace)
+        if not position:
+            steps += _approval(pace)
         steps.append(SetWeight(weight))
         if weight != ALL:
             steps.append(_bake(pace, first=position == 0))
@@ -77,12 +96,14 @@ def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]
     """
     if old is None:
         return first(new, pace)
-    size, left = _size(new), _size(old)
-    steps: list[Step] = [_start(new, 1), _smoke(new), *_approval(pace)]
-    for number in range(1, size + 1):
+    left = _size(old)
+    steps: list[Step] = [_start(new, 1), _smoke(new)]
+    for number, weight in enumerate(one_by_one(new), 1):
         if number > 1:
             steps.append(_start(new, number))
-        weight = Weight(WHOLE * number // size)
+        steps += _load(new, old, weight, pace)
+        if number == 1:
+            steps += _approval(pace)
         steps.append(SetWeight(weight))
         if weight == ALL:
             break
@@ -92,6 +113,11 @@ def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]
             steps += [Drain(old.name, keep, _drain(old)), Retire(old.name, keep)]
             left = keep
     return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old))
+
+
+def one_by_one(new: Revision) -> tuple[Weight, ...]:
+    """Return the weights of a rolling rollout: each instance brings its part."""
+    return tuple(Weight(WHOLE * number // _size(new)) for number in range(1, _size(new) + 1))
 
 
 def first(new: Revision, pace: Pace) -> tuple[Step, ...]:
@@ -129,6 +155,16 @@ def _retire(new: Revision, old: Revision) -> tuple[Step, ...]:
 def _bake(pace: Pace, *, first: bool) -> Watch:
     until = Until.PROVEN if pace.judged else Until.QUIET
     return Watch(pace.first_bake if first else pace.bake, until, pace.hold_at_most)
+
+
+def _load(new: Revision, old: Revision, weight: Weight, pace: Pace) -> tuple[Step, ...]:
+    """Try the instances that are to carry a weight on requests of our own, before any user gets to them."""
+    recipe = pace.load
+    if recipe is None or not recipe.requests or weight not in pace.load_before:
+        return ()
+    takes = timedelta(seconds=recipe.requests / recipe.rate)
+    within = 2 * takes + timedelta(minutes=1)
+    return (Load(new.name, old.name, recipe.rate, recipe.requests, within, recipe.paths, recipe.method),)
 
 
 def _last_watch(pace: Pace) -> Watch:

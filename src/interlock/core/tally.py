@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from interlock.core.judge.baseline import Baseline
-from interlock.core.sample import Sample, Side
+from interlock.core.sample import Events, Sample, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,24 @@ class Tally:
         bad = canary.failed > 0
         return replace(
             self,
-            canary=_sum(self.canary, canary),
-            stable=_sum(self.stable, stable),
-            last=_sum(self.last, canary) if whole else self.last,
-            returned=_sum(self.returned, stable) if back else self.returned,
+            canary=total(self.canary, canary),
+            stable=total(self.stable, stable),
+            last=total(self.last, canary) if whole else self.last,
+            returned=total(self.returned, stable) if back else self.returned,
             first_bad=self.first_bad or (at if bad else None),
             last_bad=at if bad else self.last_bad,
         )
 
 
-def _sum(one: Side, other: Side) -> Side:
+def total(one: Side, other: Side) -> Side:
+    """Return the sums of one side, with one more sample."""
     latency = dict(one.latency)
     for edge, count in other.latency.items():
         latency[edge] = latency.get(edge, 0.0) + count
+    named = dict(one.named)
+    for name, events in other.named.items():
+        so_far = named.get(name, Events())
+        named[name] = Events(so_far.total + events.total, so_far.bad + events.bad)
     return Side(
         one.started + other.started,
         one.completed + other.completed,
@@ -52,4 +57,5 @@ def _sum(one: Side, other: Side) -> Side:
         latency,
         other.pending,
         one.abandoned + other.abandoned,
+        named,
     )

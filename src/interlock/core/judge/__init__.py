@@ -2,6 +2,7 @@
 
 from interlock.core.judge.baseline import Baseline, History
 from interlock.core.judge.evidence import Evidence, begin, observe, step
+from interlock.core.judge.joint import joint_odds_against, judge_both
 from interlock.core.judge.judgement import Finding, Judgement, judge
 from interlock.core.judge.proof import time_to_prove
 from interlock.core.judge.record import decode, encode
@@ -18,7 +19,9 @@ __all__ = [
     "decide",
     "decode",
     "encode",
+    "joint_odds_against",
     "judge",
+    "judge_both",
     "observe",
     "odds_against",
     "step",

@@ -46,13 +46,15 @@ class Finding:
 class Judgement:
     """The verdict and why: findings, the most damning first; `missing` says what an inconclusive verdict still needs.
 
-    `blind`: the canary has not been seen for too long. That is never a fail by itself and never a pass.
+    `blind`: the canary has not been seen for too long. That is never a fail by itself and never a pass. `synthetic`: it
+    passes by requests of our own, not by those of users.
     """
 
     verdict: Verdict
     findings: tuple[Finding, ...]
     missing: str
     blind: bool
+    synthetic: bool = False
 
 
 def judge(evidence: Evidence) -> Judgement:
