@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from interlock.core.metric import Metric
+
 
 class WithoutProof(StrEnum):
     """What to do when a step's deadline comes and the evidence proves nothing either way."""
@@ -13,6 +15,14 @@ class WithoutProof(StrEnum):
     HOLD = "hold"
     ADVANCE = "advance-unproven"
     ROLL_BACK = "rollback"
+
+
+class Control(StrEnum):
+    """Beside what a release is judged: stable at the same time, stable's last hour, or nothing but the limits."""
+
+    STABLE = "stable"
+    HISTORY = "history"
+    FIXED = "fixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +33,9 @@ class Criteria:
     of the whole rollout, `beta` that a step with a bad release is called proven. `margin` is how many times the limit
     a release must be proven not to reach. Where stable runs beside the canary, a canary up to `stable_ratio` times as
     bad is not blamed; an incident both share is put down to it after `incident_at_most` all the same. A request not
-    answered within `hang_after` counts as failed.
+    answered within `hang_after` counts as failed. `metrics` are kinds of bad events that the application counts itself;
+    each must stay below its limit, and be proven, like failures. `baseline` is beside what a release is judged; only
+    `stable` excuses what befalls both sides.
     """
 
     error_rate: float = 0.01
@@ -41,3 +53,5 @@ class Criteria:
     without_proof: WithoutProof = WithoutProof.HOLD
     hold_at_most: timedelta = timedelta(minutes=30)
     blind_at_most: timedelta = timedelta(seconds=60)
+    baseline: Control = Control.STABLE
+    metrics: tuple[Metric, ...] = ()

@@ -31,12 +31,26 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """So many events of a named metric, so many of them bad: since a source began, or in one sample."""
+
+    total: float = 0
+    bad: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """All counters read at one moment: revision -> source -> counters. `monotonic` is in seconds within one boot."""
+    """All counters read at one moment: revision -> source -> counters. `monotonic` is in seconds within one boot.
+
+    `named` has the metrics that the user names: revision -> source -> metric -> events. Each of its sources is one
+    life of one instance. `unseen` says of each revision which of its metrics could not be seen, or not wholly, and why.
+    """
 
     monotonic: float
     boot: str
     revisions: Mapping[str, Mapping[str, Counters]]
+    named: Mapping[str, Mapping[str, Mapping[str, Events]]] = field(default_factory=dict)
+    unseen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +59,7 @@ class Side:
 
     `pending` is how many requests were in flight when the sample ended (started, and neither completed nor abandoned,
     of all time). `failed` may exceed `completed` in a torn reading or when retries hid failures; the judge carries the
-    excess over.
+    excess over. A metric that the user names is in `named` as far as it was seen, and in `unseen` if not all of it was.
     """
 
     started: float = 0
@@ -54,6 +68,8 @@ class Side:
     latency: Mapping[float, float] = field(default_factory=dict)
     pending: float = 0
     abandoned: float = 0
+    named: Mapping[str, Events] = field(default_factory=dict)
+    unseen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def error_rate(self) -> float | None:
@@ -117,7 +133,38 @@ def _side(before: Reading, after: Reading, revision: str | None) -> Side | None:
         pending += max(0.0, counters.started - counters.completed - counters.abandoned)
         for edge, count in counters.latency.items():
             latency[edge] = latency.get(edge, 0.0) + _increment(old.latency.get(edge, 0.0), count)
-    return Side(started, completed, failed, latency, pending, abandoned)
+    named, unseen = _named(before, after, revision), after.unseen.get(revision, {})
+    return Side(started, completed, failed, latency, pending, abandoned, named, unseen)
+
+
+def _named(before: Reading, after: Reading, revision: str) -> dict[str, Events]:
+    """Subtract what each life of each instance has counted, then sum; a metric that nobody showed is not there."""
+    known = before.named.get(revision, {})
+    found: dict[str, Events] = {}
+    for source, shown in after.named.get(revision, {}).items():
+        for name, events in shown.items():
+            first = events if revision in before.revisions else Events()
+            old = known.get(source, {}).get(name, first)
+            if events.total < old.total or events.bad < old.bad:
+                old = Events()
+            so_far = found.get(name, Events())
+            found[name] = Events(so_far.total + events.total - old.total, so_far.bad + events.bad - old.bad)
+    return found
+
+
+def carried(before: Reading | None, now: Reading) -> Reading:
+    """Return the reading to compare the next one with: what was not counted this time keeps its last counters."""
+    if before is None or before.boot != now.boot:
+        return now
+    revisions = {**before.revisions, **now.revisions}
+    counted = {name: _joined(before.named.get(name, {}), now.named.get(name, {})) for name in now.revisions}
+    return Reading(now.monotonic, now.boot, revisions, {**before.named, **counted})
+
+
+def _joined(
+    before: Mapping[str, Mapping[str, Events]], now: Mapping[str, Mapping[str, Events]]
+) -> dict[str, Mapping[str, Events]]:
+    return {source: {**before.get(source, {}), **now.get(source, {})} for source in {**before, **now}}
 
 
 def _increment(old: float, new: float) -> float:

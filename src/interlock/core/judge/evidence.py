@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 
-from interlock.core.criteria import Criteria
+from interlock.core.criteria import Control, Criteria
 from interlock.core.judge import bets
 from interlock.core.judge.baseline import UNKNOWN_CLUSTERING, Baseline, sound
 from interlock.core.judge.flight import Flight
 from interlock.core.judge.latency import Latency, choose
 from interlock.core.judge.mixture import Mixture
+from interlock.core.judge.named import Named, begin_named
 from interlock.core.judge.sight import Sight
 from interlock.core.judge.stream import SOME, Count, Limits, Stream, memory
 from interlock.core.sample import Sample, Side
@@ -29,6 +30,7 @@ class Evidence:
 
     `latency` is None as long as its edges have not been chosen; `seen` is what we learn of stable until then. `hung`
     counts requests that had no answer in time, and `incident_since` is when an incident began that both sides share.
+    `named` are the metrics that the user names, in the criteria's order.
     """
 
     criteria: Criteria
@@ -45,6 +47,7 @@ class Evidence:
     stable_flight: Flight = Flight()
     hung: float = 0.0
     incident_since: float | None = None
+    named: tuple[Named, ...] = ()
 
     @property
     def warm(self) -> bool:
@@ -69,23 +72,27 @@ def begin(criteria: Criteria, samples: int, *, history: Baseline | None = None) 
     limits = Limits.of(criteria, (limit,), 1, compared=False, clustering=clustering)
     hazard = 1.0 / max(20, samples)
     outage = Mixture.start(bets.CATASTROPHE_PRIOR, hazard)
-    return Evidence(criteria, samples, history, Stream.start(limits, hazard), outage)
+    known = None if criteria.baseline is Control.FIXED else history
+    errors, named = Stream.start(limits, hazard), begin_named(criteria, hazard)
+    return Evidence(criteria, samples, known, errors, outage, named=named)
 
 
 def step(evidence: Evidence) -> Evidence:
     """Begin a new weight step: evidence against is kept, evidence for starts again."""
     slow = evidence.latency and replace(evidence.latency, stream=evidence.latency.stream.restarted())
-    return replace(evidence, errors=evidence.errors.restarted(), latency=slow, step_at=evidence.sight.now)
+    named = tuple([one.restarted() for one in evidence.named])
+    return replace(evidence, errors=evidence.errors.restarted(), latency=slow, step_at=evidence.sight.now, named=named)
 
 
 def observe(evidence: Evidence, sample: Sample, *, concurrent: bool) -> Evidence:
     """Take in one sample; one that is not newer than the last is ignored.
 
-    `concurrent`: stable takes at least 1 % of the traffic just now, so the two sides can be compared.
+    `concurrent`: stable takes at least 1 % of the traffic just now, so the two sides can be compared if so asked.
     """
     before, criteria = evidence.sight, evidence.criteria
     if not before.newer(sample):
         return evidence
+    concurrent = concurrent and criteria.baseline is Control.STABLE
     canary, stable = _usable(sample.canary), _usable(sample.stable)
     passed, patience = before.passed(sample), criteria.hang_after.total_seconds()
     canary_flight, mine = _land(evidence.canary_flight, canary, before.now + passed, patience)
@@ -113,6 +120,7 @@ def observe(evidence: Evidence, sample: Sample, *, concurrent: bool) -> Evidence
         stable_flight,
         evidence.hung + max(0.0, canary_flight.hung - evidence.canary_flight.hung),
         _incident_since(evidence, errors, sight),
+        _named(evidence, sample, concurrent, left) if evidence.named else (),
     )
 
 
@@ -159,6 +167,14 @@ def _latency(
     if sight.now <= evidence.criteria.warm_up.total_seconds():
         return slow, seen
     return slow.take(canary, stable, sight.guarded, left), seen
+
+
+def _named(evidence: Evidence, sample: Sample, concurrent: bool, left: float) -> tuple[Named, ...]:
+    """Weigh what the application counts, once the warm-up is over."""
+    criteria = evidence.criteria
+    warm = evidence.sight.now + evidence.sight.passed(sample) > criteria.warm_up.total_seconds()
+    patience = criteria.blind_at_most.total_seconds()
+    return tuple([one.take(sample, concurrent, patience, left, warm) for one in evidence.named])
 
 
 def _unguarded(evidence: Evidence) -> Evidence:

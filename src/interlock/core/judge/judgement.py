@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
+from interlock.core.criteria import Control
 from interlock.core.judge.evidence import Evidence
 from interlock.core.judge.latency import Latency
+from interlock.core.judge.named import Named
 from interlock.core.judge.proof import requests_missing
 from interlock.core.judge.stream import Stream
 from interlock.core.judge.verdict import (
     SUSPICIOUS,
     Verdict,
+    counted,
     decide,
-    deciding,
     latency_wanted,
     obstacles,
     odds_against,
@@ -69,12 +71,24 @@ def _missing(evidence: Evidence) -> str:
     if in_the_way:
         return "; ".join(in_the_way)
     seconds = max(evidence.sight.now - evidence.step_at, 1e-9)
-    wanted = [requests_missing(s, seconds) for s in deciding(evidence) if not s.proven]
+    wanted = [requests_missing(s, seconds) for s in counted(evidence) if not s.proven]
     if None in wanted:
         return "at its present rate of bad requests it cannot be proven: that is too near the limit"
-    more = max([w for w in wanted if w is not None], default=0.0)
-    rate = evidence.errors.step.requests / seconds
-    text = f"needs about {count(ceil(max(1.0, more)))} more canary requests"
+    more = [w for w in wanted if w is not None]
+    unproven = [_still_named(one, seconds) for one in evidence.named if not one.stream.proven]
+    requests = _still(max(more, default=0.0), "canary requests", evidence.errors.step.requests / seconds)
+    return "; ".join([*([requests] if more or not unproven else []), *unproven])
+
+
+def _still_named(one: Named, seconds: float) -> str:
+    more = requests_missing(one.stream, seconds)
+    if more is None:
+        return f"at its present rate {one.metric.name} cannot be proven: that is too near the limit"
+    return _still(more, f"canary events of {one.metric.name}", one.stream.step.requests / seconds)
+
+
+def _still(more: float, what: str, rate: float) -> str:
+    text = f"needs about {count(ceil(max(1.0, more)))} more {what}"
     return f"{text}, {duration(more / rate)} at the present rate" if rate > 0 else f"{text}; none has come so far"
 
 
@@ -85,7 +99,11 @@ def _findings(evidence: Evidence, verdict: Verdict) -> tuple[Finding, ...]:
         fired = max(parts, key=lambda rule: parts[rule])
         if odds_against(evidence) * evidence.criteria.alpha < 1.0:
             fired = "shared-incident"
-        elif fired != "latency-p99" and evidence.hung > 0 and 2 * evidence.hung >= evidence.errors.total.bad:
+        elif (
+            fired in ("error-rate", "catastrophe")
+            and evidence.hung > 0
+            and 2 * evidence.hung >= evidence.errors.total.bad
+        ):
             fired = "hanging"
     findings = [
         _error_rate(evidence),
@@ -93,6 +111,7 @@ def _findings(evidence: Evidence, verdict: Verdict) -> tuple[Finding, ...]:
         *_catastrophe(evidence),
         *_shared(evidence),
         _latency(evidence),
+        *(_named(evidence, one) for one in evidence.named),
     ]
     findings = [replace(f, verdict=Verdict.FAIL) if f.rule == fired else f for f in findings]
     findings.sort(key=lambda f: (f.rule != fired, -parts.get(f.rule, 0.0)))
@@ -105,24 +124,38 @@ def _error_rate(evidence: Evidence) -> Finding:
     text = (
         f"{count(stream.total.bad)} of {count(stream.total.requests)} canary requests failed "
         f"({_rate(stream)}, {percent(stream.recent.rate)} in the last minute); "
-        f"{percent(stream.limits.limits[0])} is allowed{stable}; {_weighed(evidence, stream)}"
+        f"{percent(stream.limits.limits[0])} is allowed{stable}; {_weighed(evidence, stream, evidence.sight.guarded)}"
     )
-    return _finding(evidence, "error-rate", text, stream)
+    return _finding(evidence, "error-rate", text, stream, evidence.sight.guarded)
+
+
+def _named(evidence: Evidence, one: Named) -> Finding:
+    stream, guarded = one.stream, one.sight.guarded
+    stable = f", stable has {percent(stream.stable_recent.rate)}" if guarded else ""
+    unseen = f"; not seen: {one.unseen}" if one.unseen else ""
+    text = (
+        f"{count(stream.total.bad)} of {count(stream.total.requests)} canary events were bad ({one.metric}): "
+        f"{_rate(stream)}, {percent(stream.recent.rate)} in the last minute; "
+        f"{percent(stream.limits.limits[0])} is allowed{stable}; {_weighed(evidence, stream, guarded)}{unseen}"
+    )
+    finding = _finding(evidence, one.metric.name, text, stream, guarded)
+    blind = one.blind(evidence.sight.now, evidence.criteria.blind_at_most.total_seconds())
+    return replace(finding, verdict=Verdict.INCONCLUSIVE) if blind else finding
 
 
 def _latency(evidence: Evidence) -> Finding:
     slow = evidence.latency
     if slow is None or not slow.edges:
         why = latency_wanted(evidence) if slow is None else "no histogram edge is near enough to the limit"
-        text = f"latency is not judged: {why}{_control(evidence)}"
+        text = f"latency is not judged: {why}{_control(evidence, evidence.sight.guarded)}"
         return Finding("latency-p99", Verdict.INCONCLUSIVE, text, 0.0, 0.0, None, None, 1.0, 1.0)
     stream = slow.stream
     text = (
         f"{count(stream.total.bad)} of {count(stream.total.requests)} canary answers "
         f"({_rate(stream)}, {percent(stream.recent.rate)} in the last minute) took longer than "
-        f"{slow.edges[0].canary:g} ms, {_reason(evidence, slow)}; {_weighed(evidence, stream)}"
+        f"{slow.edges[0].canary:g} ms, {_reason(evidence, slow)}; {_weighed(evidence, stream, evidence.sight.guarded)}"
     )
-    return _finding(evidence, "latency-p99", text, stream)
+    return _finding(evidence, "latency-p99", text, stream, evidence.sight.guarded)
 
 
 def _reason(evidence: Evidence, slow: Latency) -> str:
@@ -133,17 +166,17 @@ def _reason(evidence: Evidence, slow: Latency) -> str:
     return f"{evidence.criteria.latency_factor:g} × the edge at stable's p99 ({share}); {allowed}"
 
 
-def _finding(evidence: Evidence, rule: str, text: str, stream: Stream) -> Finding:
+def _finding(evidence: Evidence, rule: str, text: str, stream: Stream, guarded: bool) -> Finding:
     proven = stream.proven and stream.calm and not evidence.blind
     return Finding(
         rule,
         Verdict.PASS if proven else Verdict.INCONCLUSIVE,
-        text + _control(evidence),
+        text + _control(evidence, guarded),
         stream.total.requests,
         stream.total.bad,
         stream.total.rate,
         stream.limits.limits[0],
-        stream.odds_against(evidence.sight.guarded),
+        stream.odds_against(guarded),
         stream.odds_for,
         stream.interval,
     )
@@ -161,7 +194,7 @@ def _hanging(evidence: Evidence) -> list[Finding]:
         Finding(
             "hanging",
             Verdict.INCONCLUSIVE,
-            text + _control(evidence),
+            text + _control(evidence, evidence.sight.guarded),
             stream.total.requests,
             evidence.hung,
             evidence.hung / stream.total.requests if stream.total.requests > 0 else None,
@@ -186,7 +219,7 @@ def _catastrophe(evidence: Evidence) -> list[Finding]:
         Finding(
             "catastrophe",
             Verdict.INCONCLUSIVE,
-            text + _control(evidence),
+            text + _control(evidence, evidence.sight.guarded),
             stream.total.requests,
             stream.total.bad,
             stream.recent.rate,
@@ -223,8 +256,8 @@ def _shared(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def _weighed(evidence: Evidence, stream: Stream) -> str:
-    against, needed = stream.odds_against(evidence.sight.guarded), 1 / evidence.criteria.alpha
+def _weighed(evidence: Evidence, stream: Stream, guarded: bool) -> str:
+    against, needed = stream.odds_against(guarded), 1 / evidence.criteria.alpha
     if against >= needed:  # what would have proven it is no longer of interest
         return f"odds against it {odds(against)}, {odds(needed)} roll back"
     margin, proven_at = percent(stream.limits.margins[0]), odds(stream.limits.proven_at)
@@ -234,10 +267,17 @@ def _weighed(evidence: Evidence, stream: Stream) -> str:
     )
 
 
-def _control(evidence: Evidence) -> str:
-    if evidence.sight.guarded:
+_CONTROL = {
+    Control.STABLE: "no concurrent control",
+    Control.HISTORY: "baseline is stable's last 60 min, no concurrent control",
+    Control.FIXED: "baseline is the fixed limits alone, no concurrent control",
+}
+
+
+def _control(evidence: Evidence, guarded: bool) -> str:
+    if guarded:
         return ""
-    return "; no concurrent control, so the stated false-rollback probability does not hold"
+    return f"; {_CONTROL[evidence.criteria.baseline]}, so the stated false-rollback probability does not hold"
 
 
 def _rate(stream: Stream) -> str:

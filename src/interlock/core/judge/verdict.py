@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 from interlock.core.judge.evidence import WEIGHTS, Evidence
 from interlock.core.judge.latency import ENOUGH_ANSWERS
+from interlock.core.judge.named import Named, rest
 from interlock.core.judge.stream import Stream
 from interlock.core.judge.words import count, duration, percent
 
@@ -40,11 +42,13 @@ def shares(evidence: Evidence) -> dict[str, float]:
     """What each metric contributes to the odds against; a mean of e-values by fixed weights is an e-value."""
     guarded, errors = evidence.sight.guarded, evidence.errors
     outage = min(evidence.catastrophe.odds, errors.relative.odds) if guarded else evidence.catastrophe.odds
+    slow = evidence.latency.stream.odds_against(guarded) if evidence.latency else 1.0
+    left = rest(evidence.named)
     return {
-        "error-rate": WEIGHTS["errors"] * errors.odds_against(guarded),
-        "catastrophe": WEIGHTS["catastrophe"] * outage,
-        "latency-p99": WEIGHTS["latency"]
-        * (evidence.latency.stream.odds_against(guarded) if evidence.latency else 1.0),
+        "error-rate": left * WEIGHTS["errors"] * errors.odds_against(guarded),
+        "catastrophe": left * WEIGHTS["catastrophe"] * outage,
+        "latency-p99": left * WEIGHTS["latency"] * slow,
+        **{one.metric.name: one.share * one.odds_against for one in evidence.named},
     }
 
 
@@ -55,6 +59,12 @@ def poisoned(evidence: Evidence) -> bool:
 
 
 def deciding(evidence: Evidence) -> list[Stream]:
+    """Return the streams that must all be proven."""
+    return [*counted(evidence), *(one.stream for one in evidence.named)] if evidence.named else counted(evidence)
+
+
+def counted(evidence: Evidence) -> list[Stream]:
+    """Return those of them that the proxy counts: failures, and slow answers where they can be judged."""
     slow = evidence.latency
     return [evidence.errors, slow.stream] if slow is not None and slow.edges else [evidence.errors]
 
@@ -78,7 +88,16 @@ def unseen(evidence: Evidence) -> list[str]:
     stable_unseen = evidence.sight.now - evidence.sight.stable_at
     if evidence.sight.concurrent and stable_unseen > evidence.criteria.blind_at_most.total_seconds():
         found.append(f"stable has not been seen for {duration(stable_unseen)}")
-    return found
+    return [*found, *filter(None, map(partial(_named_unseen, evidence), evidence.named))]
+
+
+def _named_unseen(evidence: Evidence, one: Named) -> str:
+    """Say that a metric which the user names is not seen, and why; nothing when all instances showed it lately."""
+    now, patience = evidence.sight.now, evidence.criteria.blind_at_most.total_seconds()
+    if not one.blind(now, patience):
+        return ""
+    since = "yet" if one.seen_at is None else f"for {duration(now - one.seen_at)}"
+    return f"{one.metric.name} of the canary has not been seen {since}" + (f": {one.unseen}" if one.unseen else "")
 
 
 def suspicions(evidence: Evidence) -> list[str]:
