@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.surfaces.worlds import keep, seen
 
+from interlock.adapters.store.sqlite import SQLite
+from interlock.app.verbs import View
+
 RUNS = 15
 GOAL = 250
+EARLIER = 100
 
 
 def main() -> None:
@@ -27,8 +33,22 @@ def main() -> None:
 
 
 def record(state: Path) -> None:
-    """Leave the records of a canary that was rolled out in virtual time."""
-    keep(seen("succeeded")[0], state)
+    """Leave the records of a canary that was rolled out in virtual time, and of many before it."""
+    view = seen("succeeded")[0]
+    asyncio.run(_earlier(view, state))
+    keep(view, state)
+    (state / "runtime").write_text(f"{state}\n")
+
+
+async def _earlier(view: View, state: Path) -> None:
+    state.mkdir(parents=True)
+    store = SQLite(state / "interlock.db")
+    for number in range(EARLIER):
+        for rollout in view.rollouts:
+            run = f"shop-earlier-{number}"
+            before = replace(rollout, id=f"{run}-{rollout.stage.environment}", run=run)
+            await store.begin(before, view.entries[rollout.id][0])
+    store.close()
 
 
 def report(what: str, argv: list[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from argparse import Namespace
@@ -14,7 +16,8 @@ from typing import Any
 import pytest
 from tests.surfaces.worlds import keep, seen
 
-from interlock.app.verbs import View
+from interlock.app.state import StateDirectory
+from interlock.app.verbs import App, View
 from interlock.core.events import Order, OrderKind
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import advance
@@ -26,7 +29,7 @@ from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.parser import COMMANDS, module_of
 
 SOURCE = Path(__file__).parents[2] / "src"
-SLOW = ("fastapi", "uvicorn", "mcp", "kubernetes", "pydantic", "ruamel", "typer")
+SLOW = ("fastapi", "uvicorn", "mcp", "kubernetes", "pydantic", "ruamel", "typer", "tempfile", "difflib")
 
 
 class Stand:
@@ -160,8 +163,23 @@ def test_every_command_has_help_of_its_own(name: str, capsys: pytest.CaptureFixt
     assert callable(module_of(name).run)
 
 
+async def test_to_look_at_the_newest_run_reads_no_other(tmp_path: Path) -> None:
+    newest, _ = await asyncio.to_thread(seen, "succeeded")
+    for name in ("rolled back", "succeeded"):  # the same ids: the earlier ones are renamed
+        view, _ = await asyncio.to_thread(seen, name)
+        await asyncio.to_thread(keep, view, tmp_path)
+        with contextlib.closing(sqlite3.connect(tmp_path / "interlock.db")) as db, db:
+            if name == "rolled back":
+                db.execute("UPDATE entries SET rollout = 'earlier-' || rollout")
+                db.execute(
+                    "UPDATE rollouts SET id = 'earlier-' || id, run = 'earlier', over = 1, record = 'unreadable'"
+                )
+    assert (await App(StateDirectory(tmp_path)).view()).run == newest.run
+
+
 def test_help_and_get_import_nothing_slow(tmp_path: Path) -> None:
     keep(seen("succeeded")[0], tmp_path / "state")
+    (tmp_path / "state" / "runtime").write_text(str(tmp_path))
     for arguments in (["--help"], ["--state", str(tmp_path / "state"), "get"]):
         code = (
             "import sys\nfrom interlock.surfaces.cli import main\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +45,8 @@ class StateDirectory:
         kept = self.path / "runtime"
         if kept.is_file():
             return Path(kept.read_text().strip())
+        import tempfile  # imported late: it takes longer than all the rest of looking here
+
         return Path(tempfile.gettempdir()) / f"interlock-{os.getuid()}" / self.name
 
     def make(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from typing import Any
 
 from interlock import twin
 from interlock.adapters.clock import SystemClock
-from interlock.adapters.host.local import LocalHost
 from interlock.adapters.line import Rejected, Unreachable, ask
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
@@ -27,7 +25,6 @@ from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import advance
-from interlock.ports.host import Command
 from interlock.ports.store import Entry, Quarantined, StoreError
 
 KEEPER_STARTS_WITHIN = timedelta(seconds=15)
@@ -132,7 +129,7 @@ class App:
         return await self.records.quarantine(service)
 
     async def _run(self, name: str | None) -> tuple[Rollout, ...]:
-        newest = await self.records.rollouts(200)
+        newest = await self.records.rollouts(1 if name is None else 8)  # to read one takes a millisecond
         if not newest:
             raise NoSuchRollout("nothing has been deployed from here yet. Begin with: interlock deploy VERSION")
         if name is None:
@@ -143,7 +140,7 @@ class App:
         one = await self.records.rollout(name)
         if one is not None:
             return await self.records.run(one.run)
-        known = ", ".join(dict.fromkeys(rollout.run for rollout in newest[:8]))
+        known = ", ".join(dict.fromkeys(rollout.run for rollout in newest))
         raise NoSuchRollout(f"there is no rollout {name}; the newest are {known}. All of them: interlock history")
 
     async def _live(self) -> tuple[Mapping[str, Any], Mapping[str, str], bool]:
@@ -189,7 +186,7 @@ class App:
             self._clock.now(),
             kind,
             f"{who()} (unproven)" if kind is OrderKind.APPROVE else who(),
-            key or secrets.token_hex(8),
+            key or os.urandom(8).hex(),
             reason,
             None if seen is None else seen.index,
             None if seen is None else seen.phase,
@@ -262,6 +259,9 @@ def not_driven(told: Mapping[str, Any]) -> dict[str, str]:
 
 async def start_keeper(state: StateDirectory) -> None:
     """Start the resident process in a session of its own."""
+    from interlock.adapters.host.local import LocalHost  # imported late: to look starts nothing, and must be quick
+    from interlock.ports.host import Command
+
     argv = (sys.executable, "-m", "interlock.keeper", str(state.path))
     command = Command(f"{state.label}/keeper", argv, Path("/"), state.keeper_log, dict(os.environ))
     await LocalHost().start(command)

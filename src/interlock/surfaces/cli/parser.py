@@ -8,7 +8,6 @@ and what is done (`run`, which returns the exit status, or is a coroutine that d
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import re
 import sys
@@ -49,6 +48,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 }
 """Every command by what it is for, in the order of the help."""
 
+_ABOUTS = {name: about for group in COMMANDS.values() for name, about in group.items()}
 _MODULES = dict.fromkeys(COMMANDS["Order"], "orders")
 _ABOUT = "Deploys services by steps that watch real traffic, and takes a bad release back by itself."
 _AFTER = "`interlock COMMAND --help` says what may follow a command. Exit status: docs/cli.md."
@@ -63,11 +63,13 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{**settings, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        unknown = re.search(r"(COMMAND: )?invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if unknown:
-            known = re.findall(r"'([^']*)'", unknown[2])
-            near = difflib.get_close_matches(unknown[1], known, 1)
-            message = f'there is no "{unknown[1]}"' + (f'; did you mean "{near[0]}"?' if near else "")
+            import difflib  # imported late: who writes what is known need not wait for it
+
+            known = list(_ABOUTS) if unknown[1] else re.findall(r"[\w-]+", unknown[3])
+            near = difflib.get_close_matches(unknown[2], known, 1)
+            message = f'there is no "{unknown[2]}"' + (f'; did you mean "{near[0]}"?' if near else "")
             message += "" if near else f"; there are {', '.join(known)}"
         self.exit(2, f"error: {message}. See: {self.prog} --help\n")
 
@@ -94,12 +96,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     top = _Top(prog="interlock")
     _globals(top, default=None)
     top.add_argument("--version", dest="which", action="store_true")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for name, about in ((n, a) for group in COMMANDS.values() for n, a in group.items()):
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", prog=top.prog, parser_class=Parser)
+    for name in sorted(set(argv) & _ABOUTS.keys()):  # to make the parsers of all commands takes 10 ms
+        about = _ABOUTS[name]
         command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         _globals(command, default=argparse.SUPPRESS)
-        if name in argv:
-            module_of(name).arguments(command)
+        module_of(name).arguments(command)
     options = top.parse_args(argv)
     if options.command is None and not options.which:
         top.print_help(sys.stderr)
