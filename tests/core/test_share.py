@@ -1,12 +1,16 @@
 from datetime import timedelta
 
 from interlock.core.sample import Sample, Side
-from interlock.core.share import ENOUGH, Share
+from interlock.core.share import ENOUGH, ENOUGH_KEYS, Share
 from interlock.core.weight import NONE, Weight
 
 
 def sample(canary: float, stable: float) -> Sample:
     return Sample(1.0, timedelta(seconds=5), Side(started=canary), Side(started=stable))
+
+
+def users(number: int) -> frozenset[str]:
+    return frozenset(map(str, range(number)))
 
 
 def test_whatever_share_the_users_have_is_possible_while_both_sides_get_some() -> None:
@@ -24,7 +28,27 @@ def test_no_request_of_a_thousand_is_impossible_when_each_is_assigned_by_itself(
 
 
 def test_no_request_of_a_thousand_may_be_one_user_when_users_are_assigned() -> None:
-    assert not Share(Weight(100), by_key=True).add(sample(0, 10 * ENOUGH)).impossible
+    share = Share(Weight(5000), by_key=True).add(sample(0, ENOUGH))
+    assert share.keys_wanted and not share.impossible
+    few = share.of(users(ENOUGH_KEYS - 1))
+    assert few.keys_wanted and not few.impossible
+    many = few.of(users(ENOUGH_KEYS))
+    assert not many.keys_wanted
+    assert many.impossible == f"none of {ENOUGH} requests of {ENOUGH_KEYS} users reached the revision at 50 %"
+
+
+def test_the_smaller_the_weight_the_more_users_must_be_missing_there() -> None:
+    share = Share(Weight(100), by_key=True).add(sample(0, 10 * ENOUGH))
+    assert share.of(users(1000)).keys_wanted  # (1 - 1 %) ** 1000 = 4.3e-5
+    assert share.of(users(1010)).impossible
+
+
+def test_users_are_not_counted_while_the_canary_has_requests_or_there_are_few() -> None:
+    share = Share(Weight(100), by_key=True)
+    assert not share.add(sample(0, ENOUGH - 1)).keys_wanted
+    assert not share.add(sample(1, 10 * ENOUGH)).keys_wanted
+    assert not Share(NONE, by_key=True).add(sample(0, 10 * ENOUGH)).keys_wanted
+    assert not Share(Weight(100), by_key=False).add(sample(0, 10 * ENOUGH)).keys_wanted
 
 
 def test_no_users_at_all_is_not_unverified() -> None:

@@ -246,7 +246,7 @@ def test_evidence_gathered_at_one_weight_proves_nothing_at_the_next_after_a_kill
 def test_time_that_a_watch_has_seen_is_not_lost_with_the_engine() -> None:
     async def tell() -> None:
         story = Story(World(requests_per_second=2000))
-        pace = replace(HASTY, first_bake=timedelta(minutes=10))
+        pace = replace(HASTY, first_bake=timedelta(minutes=10), hold_at_most=timedelta(minutes=5))
         id = await story.deploy(await story.ready(StrategyName.CANARY, pace))
         await story.reaches(id, Weight(2000))
         began = story.world.monotonic()
@@ -257,6 +257,70 @@ def test_time_that_a_watch_has_seen_is_not_lost_with_the_engine() -> None:
             await story.new_engine().resume()
         await story.reaches(id, ALL)
         assert timedelta(minutes=10) < timedelta(seconds=story.world.monotonic() - began) < timedelta(minutes=22)
+
+    run(tell())
+
+
+@pytest.mark.parametrize("every", [4, 25, 100])
+@pytest.mark.parametrize("jump", [timedelta(0), timedelta(hours=1), timedelta(hours=-1)])
+def test_a_hold_ends_in_time_however_often_the_engine_is_killed_and_the_clock_jumps(
+    every: int, jump: timedelta
+) -> None:
+    async def tell() -> None:
+        story = Story(World(requests_per_second=0))
+        pace = replace(HASTY, hold_at_most=timedelta(minutes=30))
+        id = await story.deploy(await story.ready(StrategyName.CANARY, pace))
+        await story.reaches(id, Weight(2000))
+        began = story.world.monotonic()
+        while not (await story.store.run(id))[-1].going_back:
+            await story.world.sleep(timedelta(seconds=every))
+            await story.engine.stop()
+            story.world.wall_offset += jump
+            await story.new_engine().resume()
+            assert story.world.monotonic() - began < 3600
+        held = timedelta(seconds=story.world.monotonic() - began)
+        assert timedelta(minutes=29) < held < timedelta(minutes=33)
+
+    run(tell())
+
+
+@pytest.mark.parametrize("paused", [True, False], ids=["paused", "waiting for approval"])
+def test_a_person_is_waited_for_only_so_long_however_often_the_engine_is_killed(paused: bool) -> None:
+    async def tell() -> None:
+        story = Story(World(requests_per_second=2000))
+        pace = replace(HASTY, approve=not paused, approve_within=timedelta(hours=24))
+        id = await story.deploy(await story.ready(StrategyName.CANARY, pace))
+        if paused:
+            await story.reaches(id, Weight(2000))
+            await story.order(id, OrderKind.PAUSE)
+        else:
+            await story.until_phase(id, Phase.WAITING)
+        began = story.world.monotonic()
+        while not (await story.store.run(id))[-1].going_back:
+            await story.world.sleep(timedelta(minutes=50))
+            await story.engine.stop()
+            await story.new_engine().resume()
+            assert story.world.monotonic() - began < 30 * 3600
+        assert timedelta(hours=23) < timedelta(seconds=story.world.monotonic() - began) < timedelta(hours=26)
+
+    run(tell())
+
+
+def test_a_hold_that_was_paused_goes_on_where_it_was() -> None:
+    async def tell() -> None:
+        story = Story(World(requests_per_second=0))
+        pace = replace(HASTY, hold_at_most=timedelta(minutes=30))
+        id = await story.deploy(await story.ready(StrategyName.CANARY, pace))
+        await story.reaches(id, Weight(2000))
+        began = story.world.monotonic()
+        for _ in range(3):
+            await story.world.sleep(timedelta(minutes=9))
+            await story.order(id, OrderKind.PAUSE)
+            await story.world.sleep(timedelta(hours=2))
+            await story.order(id, OrderKind.RESUME)
+        await story.until_phase(id, Phase.ROLLING_BACK)
+        held = timedelta(seconds=story.world.monotonic() - began) - timedelta(hours=6)
+        assert timedelta(minutes=29) < held < timedelta(minutes=32)
 
     run(tell())
 

@@ -13,6 +13,7 @@ from interlock.core.criteria import Criteria, WithoutProof
 from interlock.core.events import OrderKind
 from interlock.core.phase import Phase
 from interlock.core.plan import StrategyName
+from interlock.core.release import Entrance, Sticky, StickyBy
 from interlock.core.weight import ALL, Weight
 
 
@@ -157,6 +158,19 @@ def test_a_clock_that_jumps_in_the_middle_of_a_bake_changes_nothing(strategy: St
         return took[0]
 
     assert lasts(jump) == lasts(timedelta(0))
+
+
+@pytest.mark.parametrize(("users", "stops"), [(1, False), (99, False), (2000, True)])
+def test_a_canary_that_none_of_many_users_reach_does_not_advance(users: int, stops: bool) -> None:
+    async def tell(story: Story) -> None:
+        sticky = Sticky(StickyBy.HEADER, "x-user")
+        planned = replace(await story.ready(StrategyName.CANARY), entrance=Entrance(8000, sticky=sticky))
+        story.world.passed_by, story.world.users = {planned.revision.name}, users
+        ended = await story.ends(await story.deploy(planned))
+        assert ended.phase is Phase.ROLLED_BACK
+        assert (f"of {users} users reached" in ended.reason) is stops, ended.reason
+
+    play(tell, busy())
 
 
 def test_an_approval_is_bound_to_the_plan_and_the_release_that_it_saw() -> None:

@@ -17,6 +17,7 @@ from interlock.core.health import Answer, SmokeTest
 from interlock.core.release import Entrance, Instance, Revision
 from interlock.core.route import Route
 from interlock.core.sample import Counters, Reading
+from interlock.core.steps import Load
 from interlock.core.weight import NONE, Weight
 from interlock.ports.metrics import MetricsError
 from interlock.ports.traffic import TrafficError, Verified
@@ -105,7 +106,8 @@ class World:
     """Every port at once. `calls` is the record of what was asked of it, `before_call` may raise to play a crash.
 
     `blind`: nobody counts requests; `blind_to`: those revisions are not counted. `stuck`: the proxy answers nothing,
-    and raises; `hanging`: it does not even raise. `unverified`: it says yes and does something else.
+    and raises; `hanging`: it does not even raise. `unverified`: it says yes and does something else. `passed_by`: no
+    user gets to these revisions, whatever the route says.
     """
 
     requests_per_second: float = 100.0
@@ -117,6 +119,8 @@ class World:
     blind: bool = False
     blind_to: set[str] = field(default_factory=set)
     wall_offset: timedelta = timedelta(0)
+    users: int = 2000
+    passed_by: set[str] = field(default_factory=set)
     stuck: bool = False
     hanging: bool = False
     unverified: bool = False
@@ -129,6 +133,9 @@ class World:
     _cut: list[tuple[str, datetime, str]] = field(default_factory=list)
     _counters: dict[str, Counters] = field(default_factory=dict)
     _counted_at: dict[str, float] = field(default_factory=dict)
+    _previewed: dict[str, Counters] = field(default_factory=dict)
+    _previewed_at: dict[str, float] = field(default_factory=dict)
+    _loads: dict[str, float] = field(default_factory=dict)
     _ports: int = 20000
 
     # --- clock
@@ -256,6 +263,12 @@ class World:
         ok = self.routes.get(route.environment) == route
         return Verified(ok, "" if ok else f"{self.routes.get(route.environment)} is in force")
 
+    async def keys(self, environment: str, within: timedelta) -> frozenset[str]:
+        """Show the users, who all ask within any time."""
+        await self._answer()
+        await self.sleep(within)
+        return frozenset(f"user {number}" for number in range(self.users))
+
     async def drain(self, revision: str, addresses: tuple[str, ...]) -> None:
         """Mark as draining."""
         await self._ask(f"drain {revision} {len(addresses)}")
@@ -313,6 +326,25 @@ class World:
             raise MetricsError("the proxy does not answer")
         seen = [name for name in revisions if name in self._copies and name not in self.blind_to]
         return Reading(self.monotonic(), self.boot, {name: {"memory": self._count(name)} for name in seen})
+
+    async def read_previews(self, revisions: tuple[str, ...]) -> Reading:
+        """Return counters that have grown by the synthetic load."""
+        if self.blind:
+            raise MetricsError("the proxy does not answer")
+        seen = [name for name in revisions if name in self._admitted and name not in self.blind_to]
+        return Reading(self.monotonic(), self.boot, {name: {"memory": self._count_preview(name)} for name in seen})
+
+    async def send(self, preview: str, load: Load, requests: int, patience: timedelta) -> None:
+        """Send requests at the load's rate, to be counted when they have been sent."""
+        name = preview.removeprefix("memory://")
+        self._call(f"load {name} {requests}")
+        self._count_preview(name)
+        self._loads[name] = load.rate
+        try:
+            await asyncio.sleep(requests / load.rate)
+        finally:
+            self._count_preview(name)
+            self._loads.pop(name, None)
 
     async def smoke(self, test: SmokeTest, revision: Revision, preview: str) -> Answer:
         """Answer as the behaviour says."""
@@ -420,21 +452,32 @@ class World:
             self.violations.append(f"{share} on {revision} with {self._ready(revision)} ready of {needed} needed")
 
     def _count(self, revision: str) -> Counters:
-        now, before = self.monotonic(), self._counters.get(revision, Counters())
+        now = self.monotonic()
         seconds = now - self._counted_at.get(revision, now)
-        behaviour = self.behaviour(revision)
         requests = self.requests_per_second * seconds * self._share(revision).share
+        self._counted_at[revision] = now
+        self._counters[revision] = self._grown(revision, self._counters.get(revision, Counters()), requests)
+        return self._counters[revision]
+
+    def _count_preview(self, revision: str) -> Counters:
+        now = self.monotonic()
+        seconds = now - self._previewed_at.get(revision, now)
+        requests = self._loads.get(revision, 0.0) * seconds
+        self._previewed_at[revision] = now
+        self._previewed[revision] = self._grown(revision, self._previewed.get(revision, Counters()), requests)
+        return self._previewed[revision]
+
+    def _grown(self, revision: str, before: Counters, requests: float) -> Counters:
+        behaviour = self.behaviour(revision)
         failed = requests if not self._ready(revision) else requests * behaviour.error_rate
         latency = dict(before.latency)
         for factor, part in _SPREAD:
             edge = behaviour.latency_ms * factor
             latency[edge] = latency.get(edge, 0.0) + requests * part
         answered = 0.0 if behaviour.hangs else requests
-        self._counted_at[revision] = now
-        self._counters[revision] = Counters(
+        return Counters(
             before.started + requests,
             before.completed + answered,
             before.failed + (0.0 if behaviour.hangs else failed),
             before.latency if behaviour.hangs else latency,
         )
-        return self._counters[revision]

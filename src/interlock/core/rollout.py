@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from interlock.core.phase import OVER, Phase
 from interlock.core.plan import Stage
+from interlock.core.stay import Stay
 from interlock.core.steps import Drain, Retire, SetWeight, Step
 from interlock.core.weight import NONE, Weight
 
@@ -28,7 +29,7 @@ class Rollout:
 
     `index` counts in `stage.steps`, or in `way_back` while going back. `turned_at` is the step from which it turned
     back. `observed` is the time that the present watch has seen. `since` is when the phase began, `step_since` when
-    the step did.
+    the step did, by the wall clock; `stay` counts the same for deadlines.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Rollout:
     approvals: tuple[Approval, ...] = ()
     unproven: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
+    stay: Stay | None = None
 
     @property
     def over(self) -> bool:
@@ -100,6 +102,18 @@ class Rollout:
             return NONE
         weights = [step.weight for step in self.reached if isinstance(step, SetWeight)]
         return weights[-1] if weights else NONE
+
+
+def timed(before: Rollout, after: Rollout, boot: str, monotonic: float) -> Rollout:
+    """Return `after` with its stay: a new one at a new step, put off by a pause, taken up again when that ends."""
+    stay, paused = before.stay or Stay(boot, monotonic), Phase.PAUSED
+    if (after.index, after.turned_at, after.over) != (before.index, before.turned_at, before.over):
+        return replace(after, stay=Stay(boot, monotonic))
+    if after.phase is paused and before.phase is not paused:
+        return replace(after, stay=stay.paused(boot, monotonic))
+    if before.phase is paused and after.phase is not paused:
+        return replace(after, stay=stay.resumed(boot, monotonic))
+    return after if after.stay is not None else replace(after, stay=stay)
 
 
 def begin(id: str, run: str, plan: str, stage: Stage, at: datetime, by: str = "") -> Rollout:

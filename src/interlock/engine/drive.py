@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,8 @@ from interlock.core.events import Event, Failed, Held, Observed, Order, OrderKin
 from interlock.core.judge.baseline import History
 from interlock.core.phase import Phase
 from interlock.core.record import plain
-from interlock.core.rollout import Rollout
+from interlock.core.rollout import Rollout, timed
+from interlock.core.stay import Stay
 from interlock.core.steps import SetWeight, Until, Watch
 from interlock.core.transitions import Refused, advance
 from interlock.core.weight import NONE, Weight
@@ -51,8 +52,8 @@ class Drive:
         self._ports, self._claim = ports, claim
         self.sentinel = Sentinel(ports, lambda: self.rollout, claim, history)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
-        scene = Scene(ports, self.sentinel, lambda: self.rollout, self._tell)
-        self._performer = Performer(scene)
+        self._scene = Scene(ports, self.sentinel, lambda: self.rollout, self._tell)
+        self._performer = Performer(self._scene)
         self._step: asyncio.Task[None] | None = None
         self._turn = 0
         self._unwritten: tuple[Entry, ...] = ()
@@ -88,8 +89,10 @@ class Drive:
 
     async def _look_first(self) -> None:
         """See how things stand before anything is done, and take up what the last owner had seen."""
-        seen = await self.sentinel.recover()
-        more = seen - self.rollout.observed
+        recalled = await self.sentinel.recover()
+        self._stand_here(recalled.stay or self.rollout.stay)
+        await self.sentinel.keep()
+        more = recalled.observed - self.rollout.observed
         if more > timedelta(0) and self.rollout.phase is not Phase.PAUSED:
             self.rollout = advance(self.rollout, Observed(self._ports.clock.now(), self.rollout.index, more))
         if self.rollout.going_back:
@@ -97,6 +100,12 @@ class Drive:
         await self.sentinel.look_once(self._find)
         if (reason := self._elsewhere()) is not None:
             self._find(Unsafe(self._ports.clock.now(), reason, quarantine=False))
+
+    def _stand_here(self, last: Stay | None) -> None:
+        """Count on how long the present step has lasted, from what was last written of it."""
+        boot, now = self._ports.clock.boot, self._ports.clock.monotonic()
+        stay = Stay(boot, now) if last is None else last.taken_over(boot, now)
+        self.rollout = replace(self.rollout, stay=stay)
 
     def _elsewhere(self) -> str | None:
         """Say how the traffic differs from what the record wants: its last owner may have gone back unrecorded."""
@@ -138,7 +147,7 @@ class Drive:
 
     async def _run_step(self, turn: int) -> None:
         if self.rollout.phase is Phase.PAUSED:
-            await self._ports.clock.sleep(PAUSED_AT_MOST)
+            await self._ports.clock.sleep(self._scene.left(PAUSED_AT_MOST))
             late = Failed(self._ports.clock.now(), self.rollout.index, "paused for longer than a day")
             self._inbox.put_nowait(Message(late, turn=turn))
             return
@@ -184,7 +193,7 @@ class Drive:
             return
         before = self.rollout
         try:
-            after = advance(before, message.event)
+            after = timed(before, advance(before, message.event), self._ports.clock.boot, self._ports.clock.monotonic())
         except Refused as refused:
             _answer(message, refused)
             return
@@ -310,4 +319,5 @@ def live(drive: Drive) -> dict[str, Any]:
     """Return what a surface shows of a rollout under way beyond its record."""
     step = drive.rollout.next_step
     waits = isinstance(step, Watch) and step.until is Until.APPROVED
-    return {"rollout": plain(drive.rollout), "waits_for_person": waits}
+    lasted = drive.sentinel.lasted.total_seconds()
+    return {"rollout": plain(drive.rollout), "waits_for_person": waits, "lasted": lasted}

@@ -6,12 +6,12 @@ from interlock.core import gates
 from interlock.core.plan import Stage
 from interlock.core.steps import Gate, GateName
 from interlock.engine.instances import bring_up
-from interlock.engine.ports import Deadline, Ports, look
+from interlock.engine.ports import Ports, look
 from interlock.engine.scene import LATER, Outcome, Scene, bounded
 
 
 async def gate(scene: Scene, step: Gate) -> Outcome:
-    deadline = Deadline.after(scene.ports.clock, step.patience)
+    deadline = scene.deadline(step.patience)
     said = ""
     while True:
         answer = await bounded(_evaluate(scene, step.name))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from interlock.core.events import Done, Failed, Held, Observed
 from interlock.core.rollout import Rollout
 from interlock.core.steps import spell
-from interlock.engine.ports import Ports
+from interlock.engine.ports import Deadline, Ports
 from interlock.engine.sentinel import Sentinel
 from interlock.ports.traffic import TrafficError
 
@@ -51,6 +51,14 @@ class Scene:
     def failed(self, reason: str, data: Mapping[str, Any] | None = None, *, quarantine: bool = False) -> Outcome:
         """Say that it did not; `quarantine` when that is the release's own fault."""
         return Outcome(Failed(self.ports.clock.now(), self.rollout().index, reason, quarantine), data or {})
+
+    def left(self, within: timedelta) -> timedelta:
+        """Return what is left of so long, counted from when the present step, or the pause, began: also by others."""
+        return max(timedelta(0), within - self.sentinel.lasted)
+
+    def deadline(self, within: timedelta) -> Deadline:
+        """Return the end of what is left."""
+        return Deadline.after(self.ports.clock, self.left(within))
 
     def hold(self, reason: str) -> None:
         """Say what the step waits for."""

@@ -17,31 +17,35 @@ from typing import Any
 from interlock.core.criteria import Criteria
 from interlock.core.events import Unsafe
 from interlock.core.interlocks import World
-from interlock.core.judge import Evidence, Judgement, Verdict, begin, decode, encode, judge, observe, step
+from interlock.core.judge import Evidence, Judgement, Verdict, begin, decode, encode, judge_both, observe, step
 from interlock.core.judge.baseline import History
 from interlock.core.patience import given_up
+from interlock.core.phase import Phase
 from interlock.core.record import plain, restore
 from interlock.core.release import Revision, StickyBy
 from interlock.core.rollout import Rollout
-from interlock.core.sample import Reading, Sample, Side, difference
+from interlock.core.sample import Reading, Sample, Side, carried, difference
 from interlock.core.share import Share
+from interlock.core.stay import Stay
 from interlock.core.steps import Gate, SetWeight, Start
 from interlock.core.tally import Tally
-from interlock.core.weight import ALL, NONE, WHOLE, Weight
+from interlock.core.watching import BLIND_FROM, compared
+from interlock.core.weight import ALL, NONE, Weight
 from interlock.engine.claim import Claim
 from interlock.engine.ports import Ports, look
+from interlock.engine.recorder import Recorder
+from interlock.engine.synthetic import Synthetic
 from interlock.ports.metrics import MetricsError
 from interlock.ports.store import Fenced, StoreError
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
 LATELY = timedelta(minutes=1)
+KEYS_WITHIN = timedelta(seconds=4)
 LOOK_EVERY = timedelta(seconds=1)
 LOOK_WITHIN = timedelta(seconds=10)
 CHECKPOINT_EVERY = timedelta(seconds=30)
 TOO_MANY_RESTARTS = 2
-BLIND_FROM = Weight(500)
-LEAST_CONTROL = Weight(100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,14 @@ class Point:
     stable: tuple[float, float | None, float | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What the last owner wrote of the present step: how much of it was seen, how long it (or its pause) lasted."""
+
+    observed: timedelta = timedelta(0)
+    stay: Stay | None = None
+
+
 class Sentinel:
     """Looks at health once a second and takes a sample every few; keeps the evidence and what the report counts."""
 
@@ -62,14 +74,17 @@ class Sentinel:
         stage = rollout().stage
         self.criteria = stage.criteria or Criteria()
         self.judged = stage.criteria is not None
-        planned = stage.shortest / self.criteria.sample_every
+        planned = stage.watched / self.criteria.sample_every
         self.history = history
         self.evidence: Evidence = begin(self.criteria, max(1, round(planned)), history=history.baseline)
-        self.judgement: Judgement = judge(self.evidence)
+        self.synthetic = Synthetic(stage, self.criteria)
+        self.judgement: Judgement = judge_both(self.evidence, self.synthetic.evidence)
         self.tally = Tally(before=history.baseline)
+        self.recorder = Recorder(ports, rollout(), self.evidence, lambda: self.tally.stable)
         self.points: deque[Point] = deque(maxlen=240)
         self._lately: deque[Side] = deque(maxlen=max(1, round(LATELY / self.criteria.sample_every)))
         self.share = self._share_at(rollout().weight)
+        self._keys: asyncio.Task[None] | None = None
         self.world: World | None = None
         self.trouble = ""
         self.unseen = ""
@@ -87,26 +102,42 @@ class Sentinel:
         self._short: dict[str, int] = {}
         self._restarts: dict[tuple[str, int], int] = {}
 
-    async def recover(self) -> timedelta:
+    @property
+    def lasted(self) -> timedelta:
+        """How long the rollout has stood at its present step, or has been paused there, whoever drove it."""
+        stay, clock = self._rollout().stay, self._ports.clock
+        return timedelta(0) if stay is None else stay.lasted(clock.boot, clock.monotonic())
+
+    def _stay(self) -> Stay | None:
+        """Return the present stay as it is now, to be taken over from."""
+        stay, clock = self._rollout().stay, self._ports.clock
+        now = clock.monotonic()
+        return stay and replace(stay, boot=clock.boot, since=now, before=stay.lasted(clock.boot, now))
+
+    async def recover(self) -> Recalled:
         """Take up the evidence and the counters where the last owner left them, so that a gap is counted once.
 
-        Return how much of the present step its watch had seen by then. What spoke for the release at another weight
-        speaks for nothing now.
+        Return how long the present step had lasted by then, and how much of it a watch had seen. What spoke for the
+        release at another weight speaks for nothing now.
         """
         rollout = self._rollout()
         kept = await self._ports.store.last_checkpoint(rollout.id)
         if kept is None:
-            return timedelta(0)
+            self.recorder.resumed(rollout, None, rollout.weight, rollout.observed)
+            return Recalled()
+        recalled = _recalled(kept, rollout)
         try:
-            self.evidence, self.tally, self._reading = _evidence(kept)
+            self.synthetic.recover(kept.get("load"))
+            self.evidence, self.tally, self._reading = _evidence(kept, self.criteria)
         except (KeyError, ValueError):  # written by another version: to look afresh is better than not to look
-            return timedelta(0)
+            self.recorder.resumed(rollout, None, rollout.weight, rollout.observed)
+            return replace(recalled, observed=timedelta(0))
         self._proving = Weight(kept["weight"])
+        self.recorder.resumed(rollout, self.evidence, self._proving, max(rollout.observed, recalled.observed))
         if self._proving != rollout.weight:
             self.stepped()
-        self.judgement = judge(self.evidence)
-        same = kept["step_since"] == rollout.step_since.isoformat()
-        return timedelta(seconds=kept["observed"]) if same else timedelta(0)
+        self.rejudge()
+        return recalled
 
     async def run(self, tell: Callable[[Unsafe], None]) -> None:
         """Look for ever; `tell` what is unsafe. Telemetry that fails is blindness, never an end of looking."""
@@ -151,9 +182,15 @@ class Sentinel:
         The next sample is taken at once. It began at the weight before, so it still speaks for nothing at this one.
         """
         self.evidence = step(self.evidence)
-        self.judgement = judge(self.evidence)
+        self.synthetic.stepped(self._rollout())
+        self.rejudge()
         self._proving, self._straddles, self._sampled = self._rollout().weight, True, None
         self.share = self._share_at(self._proving)
+        self.recorder.weighted(self._rollout())
+
+    def rejudge(self) -> None:
+        """Judge again, after there is more evidence."""
+        self.judgement = judge_both(self.evidence, self.synthetic.evidence)
 
     def _share_at(self, weight: Weight) -> Share:
         return Share(weight, self._rollout().stage.entrance.sticky.by is not StickyBy.NOTHING)
@@ -165,8 +202,11 @@ class Sentinel:
             "evidence": encode(self.evidence),
             "reading": plain(self._reading),
             "tally": plain(self.tally),
+            "load": self.synthetic.record(),
             "observed": rollout.observed.total_seconds(),
+            "stay": plain(self._stay()),
             "step_since": rollout.step_since.isoformat(),
+            "paused_since": _paused_since(rollout),
             "weight": self._proving.points,
         }
 
@@ -240,13 +280,13 @@ class Sentinel:
         stable = stage.replaces.name if stage.replaces else None
         names = tuple(name for name in (stage.revision.name, stable) if name is not None)
         try:
-            reading = await self._ports.metrics.read(names)
+            reading = await self._ports.metrics.read(names, self.criteria.metrics)
         except MetricsError as error:
             self.unseen = str(error)
             self._weigh(rollout, Sample(self._ports.clock.monotonic(), LOOK_EVERY, None, None))
             return
         sample = difference(self._reading, reading, stage.revision.name, stable)
-        self._reading, self._sampled = _kept(self._reading, reading), self._ports.clock.monotonic()
+        self._reading, self._sampled = carried(self._reading, reading), self._ports.clock.monotonic()
         self.unseen = self._uncounted(rollout, reading)
         if stage.revision.name in reading.revisions:
             self._blind_since = self._sampled
@@ -266,31 +306,44 @@ class Sentinel:
         self.samples += 1
         self.tally = self.tally.add(sample, at, whole=whole, back=_returned(rollout))
         self.points.append(_point(at, sample))
-        if sample.stable is not None and (rollout.going_back or weight.rest >= LEAST_CONTROL):
+        if sample.stable is not None and (rollout.going_back or compared(weight)):
             self.history = self.history.add(sample.stable, sample.covers)
         if sample.canary is not None:
             self.observed += min(sample.covers, 2 * self.criteria.sample_every)
         if not (self._straddles or rollout.going_back or isinstance(rollout.next_step, SetWeight)):
             self.share = self.share.add(sample)
+            self._count_keys(rollout)
         self._weigh(rollout, sample)
         if self.judged and self.judgement.verdict is Verdict.FAIL and not rollout.going_back:
-            tell(Unsafe(at, _accusation(self.judgement), quarantine=True))
+            tell(Unsafe(at, accusation(self.judgement), quarantine=True))
         if sample.canary is not None and weight != NONE:
             self._lately.append(sample.canary)
             if self.judged and (gone := given_up(self._lately, self.tally.stable)):
                 tell(Unsafe(at, gone, quarantine=True))
         self._tell_news()
 
+    def _count_keys(self, rollout: Rollout) -> None:
+        """Ask how many users there are when none of so many requests reached the canary: it may be a single one."""
+        if self.share.keys_wanted and (self._keys is None or self._keys.done()):
+            self._keys = asyncio.create_task(self._add_keys(rollout.stage.environment, self.share.weight))
+
+    async def _add_keys(self, environment: str, weight: Weight) -> None:
+        with suppress(TrafficError):
+            keys = await self._ports.traffic.keys(environment, within=KEYS_WITHIN)
+            if weight == self.share.weight:
+                self.share = self.share.of(keys)
+
     def _weigh(self, rollout: Rollout, sample: Sample) -> None:
         """Give the judge a sample, or what it could not see, while users are on the new revision."""
         weight = NONE if rollout.going_back else rollout.weight
         if weight == NONE:
             return
-        concurrent = rollout.stage.replaces is not None and weight.points <= WHOLE - LEAST_CONTROL.points
+        concurrent = rollout.stage.replaces is not None and compared(weight)
+        self.recorder.sampled(rollout, weight, sample, concurrent=concurrent)
         self.evidence = observe(self.evidence, sample, concurrent=concurrent)
         if self._straddles and sample.canary is not None:
             self.evidence, self._straddles = step(self.evidence), False
-        self.judgement = judge(self.evidence)
+        self.rejudge()
 
     def _judge_blindness(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
         now = self._ports.clock.monotonic()
@@ -318,16 +371,21 @@ class Sentinel:
         self.news = asyncio.Event()
 
 
-def _evidence(kept: Mapping[str, Any]) -> tuple[Evidence, Tally, Reading | None]:
+def _recalled(kept: Mapping[str, Any], rollout: Rollout) -> Recalled:
+    """Return what was written of the step the rollout stands at; nothing when it was of another one."""
+    if kept.get("step_since") != rollout.step_since.isoformat():
+        return Recalled()
+    same = kept.get("stay") and kept.get("paused_since") == _paused_since(rollout)
+    return Recalled(timedelta(seconds=kept["observed"]), restore(Stay, kept["stay"]) if same else None)
+
+
+def _paused_since(rollout: Rollout) -> str | None:
+    return rollout.since.isoformat() if rollout.phase is Phase.PAUSED else None
+
+
+def _evidence(kept: Mapping[str, Any], criteria: Criteria) -> tuple[Evidence, Tally, Reading | None]:
     reading = restore(Reading, kept["reading"]) if kept["reading"] is not None else None
-    return decode(kept["evidence"]), restore(Tally, kept["tally"]), reading
-
-
-def _kept(before: Reading | None, now: Reading) -> Reading:
-    """Return the reading to compare the next one with: a revision not counted this time keeps its last counters."""
-    if before is None or before.boot != now.boot:
-        return now
-    return replace(now, revisions={**before.revisions, **now.revisions})
+    return decode(kept["evidence"], criteria), restore(Tally, kept["tally"]), reading
 
 
 def _returned(rollout: Rollout) -> bool:
@@ -339,7 +397,8 @@ def _carrier(rollout: Rollout) -> Revision | None:
     return rollout.stage.replaces if rollout.going_back else rollout.stage.revision
 
 
-def _accusation(judgement: Judgement) -> str:
+def accusation(judgement: Judgement) -> str:
+    """Say by what the release is condemned."""
     return "; ".join(finding.text for finding in judgement.findings if finding.verdict is Verdict.FAIL)
 
 
@@ -359,6 +418,7 @@ def live(sentinel: Sentinel) -> Mapping[str, Any]:
         "strength": {} if world is None else plain(world.strength),
         "route": None if world is None or world.route is None else plain(world.route),
         "tally": plain(sentinel.tally),
-        "share": plain(sentinel.share),
+        "load": plain(sentinel.synthetic.tried) if sentinel.synthetic.evidence is not None else None,
+        "share": {"canary": sentinel.share.canary, "stable": sentinel.share.stable},
         "trouble": sentinel.trouble or sentinel.unseen or sentinel.unwritten,
     }

@@ -7,13 +7,12 @@ from datetime import timedelta
 
 from interlock.core.criteria import WithoutProof
 from interlock.core.events import Done, Observed
-from interlock.core.judge import Verdict, odds_against
+from interlock.core.judge import Verdict
 from interlock.core.record import plain
-from interlock.core.steps import Until, Watch, spell
+from interlock.core.steps import Watch, spell
+from interlock.core.watching import Unproven, lacking, without_proof
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import Outcome, Scene
-
-SUSPICIOUS = 2.0
 
 
 async def watch(scene: Scene, step: Watch) -> Outcome:
@@ -23,8 +22,7 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
     counted = sentinel.tally.canary.completed
     seen, said = _seen_so_far(scene), ""
     looked = scene.ports.clock.monotonic()
-    rest = max(timedelta(0), step.duration - scene.rollout().observed)
-    deadline = Deadline.after(scene.ports.clock, rest + step.patience)
+    deadline = scene.deadline(step.duration + step.patience)
     while True:
         await _news(scene)
         now = _seen_so_far(scene)
@@ -43,9 +41,10 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
                 f"{step}: {_verdict_in_words(scene, step, requests)}", {"judgement": plain(sentinel.judgement)}
             )
         policy = sentinel.criteria.without_proof if judged else WithoutProof.HOLD
-        if policy is WithoutProof.ADVANCE and _seen_good(scene):
+        follows = without_proof(policy, over=deadline.over, good=_seen_good(scene))
+        if follows is Unproven.ADVANCES:
             return _unproven(scene, step, missing)
-        if policy is WithoutProof.ROLL_BACK or deadline.over:
+        if follows is Unproven.FAILS:
             proven = {"judgement": plain(sentinel.judgement)} if judged else {}
             return scene.failed(f"{step}: no proof in time: {missing}", data=proven)
         if missing != said:
@@ -62,14 +61,7 @@ def _missing(scene: Scene, step: Watch) -> str | None:
         return f"only {spell(scene.rollout().observed)} of {spell(step.duration)} could be observed"
     if not sentinel.judged:
         return None
-    judgement = sentinel.judgement
-    if judgement.blind:
-        return "no telemetry: neither good nor bad is known"
-    if step.until is Until.PROVEN and judgement.verdict is not Verdict.PASS:
-        return judgement.missing or "the evidence does not suffice yet"
-    if (odds := odds_against(sentinel.evidence)) >= SUSPICIOUS:
-        return f"odds of {odds:.2g} to 1 against the release, which good requests must first outweigh"
-    return None
+    return lacking(step, sentinel.evidence, sentinel.judgement)
 
 
 def _seen_good(scene: Scene) -> bool:
@@ -146,7 +138,7 @@ def _stable_in_words(scene: Scene) -> str:
 
 
 async def await_person(scene: Scene, step: Watch) -> Outcome:
-    await scene.ports.clock.sleep(step.patience)
+    await scene.ports.clock.sleep(scene.left(step.patience))
     return scene.failed(f"nobody approved within {spell(step.patience)}")
 
 

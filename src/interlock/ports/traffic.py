@@ -61,6 +61,12 @@ class Traffic(Protocol):
         """Compare the route with the data plane: the version it reports, and random-key probes of our own within the
         binomial bound at 1e-6."""
 
+    async def keys(self, environment: str, within: timedelta) -> frozenset[str]:
+        """Return which users ask during `within`, as opaque names of their keys; raise TrafficError when nobody knows.
+
+        It costs the proxy something, and is asked only in doubt.
+        """
+
     async def drain(self, revision: str, addresses: tuple[str, ...]) -> None:
         """Send no new requests to these endpoints; those under way go on."""
 

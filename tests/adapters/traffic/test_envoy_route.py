@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from tests.adapters.traffic.town import Town, a_town, eventually, revision
+from tests.adapters.traffic.town import BY_USER, SOON, Town, a_town, eventually, revision
 
-from interlock.adapters.http import Headers
+from interlock.adapters.http import Headers, ask
 from interlock.adapters.traffic.envoy.probes import within_bound
 from interlock.core.release import Entrance, Sticky, StickyBy
 from interlock.core.route import Route
@@ -91,6 +93,39 @@ async def test_a_user_stays_on_one_side_by(sticky: Sticky, key: object) -> None:
         sides = [{await town.side_of("x", key(n)) for _ in range(3)} for n in range(30)]
         assert all(len(seen) == 1 for seen in sides)
         assert set.union(*sides) == {"old", "new"}
+
+
+@pytest.mark.parametrize(
+    ("sticky", "key"),
+    [
+        (Sticky(StickyBy.HEADER, "X-User"), lambda n: (("X-User", f"u{n}"),)),
+        (Sticky(StickyBy.COOKIE, "session"), lambda n: (("Cookie", f"theme=dark; session={n}"),)),
+        (Sticky(StickyBy.SOURCE_ADDRESS, trusted_hops=1), lambda n: (("X-Forwarded-For", f"6.6.6.6, 198.51.100.{n}"),)),
+    ],
+    ids=["header", "cookie", "source address"],
+)
+async def test_users_are_counted_by_their_key_whatever_they_ask_for(sticky: Sticky, key: object) -> None:
+    assert callable(key)
+    async with a_town() as town:
+        await two_sides(town, sticky)
+        await town.envoy.steer(to_new(5000))
+        counting = asyncio.create_task(town.envoy.keys("production", timedelta(seconds=3)))
+        while not counting.done():
+            for n in range(7):
+                await ask(f"127.0.0.1:{town.port}", path="/", headers=key(n), timeout=SOON)
+        assert len(await counting) == 7
+        assert not any(b"session" in file.read_bytes() for file in (town.place / "envoy").rglob("*.log"))
+
+
+async def test_requests_without_a_key_are_nobodys() -> None:
+    async with a_town() as town:
+        await two_sides(town, BY_USER)
+        await town.envoy.steer(to_new(5000))
+        counting = asyncio.create_task(town.envoy.keys("production", timedelta(seconds=1)))
+        while not counting.done():
+            await ask(f"127.0.0.1:{town.port}", path="/", timeout=SOON)
+        assert await counting == frozenset()
+        assert await town.envoy.keys("production", timedelta(seconds=0.2)) == frozenset()
 
 
 async def test_without_a_key_every_request_is_assigned_anew() -> None:

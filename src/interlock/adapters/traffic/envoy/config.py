@@ -15,8 +15,9 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any
 
+from interlock.adapters.traffic.envoy.keys import tap_of
 from interlock.core.health import Probe, ProbeKind
-from interlock.core.release import Entrance, Revision, Sticky, StickyBy
+from interlock.core.release import Configuration, Entrance, Protocol, Revision, Sticky, StickyBy
 from interlock.core.route import Route
 from interlock.core.weight import Weight
 
@@ -106,12 +107,12 @@ def addresses(assignment: Resource) -> tuple[frozenset[str], frozenset[str]]:
 
 def clusters(revision: Revision, file: PurePath) -> tuple[Resource, Resource]:
     """Return the revision's serving cluster, which checks its instances' health, and its preview."""
-    readiness = revision.release.configuration.readiness
-    plain = _cluster(revision.name, file, readiness.kind)
+    configuration = revision.release.configuration
+    plain = _cluster(revision.name, file, configuration)
     serving = {
         **plain,
         "name": revision.name,
-        "health_checks": [_health_check(readiness)],
+        "health_checks": [_health_check(configuration)],
         "outlier_detection": _OUTLIERS,
     }
     return serving, {**plain, "name": preview_of(revision.name)}
@@ -121,6 +122,12 @@ def health_path(cluster: Resource) -> str | None:
     """Return the path by which a serving cluster's instances are asked for their health, None when not by HTTP."""
     checks = (check.get("http_health_check") for check in cluster.get("health_checks", ()))
     return next((str(check["path"]) for check in checks if check), None)
+
+
+def speaks_grpc(cluster: Resource) -> bool:
+    """Say whether a cluster's instances are called by gRPC."""
+    known = cluster.get("metadata", {}).get("filter_metadata", {}).get("interlock", {})
+    return bool(known.get("protocol") == Protocol.GRPC)
 
 
 def nobody() -> Resource:
@@ -133,7 +140,8 @@ def nobody() -> Resource:
 def public_listener(environment: str, entrance: Entrance, routes: PurePath, log: PurePath) -> Resource:
     """Return the listener by which users enter; its routes are a file of their own, so that no weight drains it."""
     source = {"route_config_name": environment, "config_source": _file(routes)}
-    return _listener(environment, entrance.address, entrance.port, entrance, {"rds": source}, log)
+    manager = {"rds": source}
+    return _listener(environment, entrance.address, entrance.port, entrance, manager, log, (_tap(environment),))
 
 
 def preview_listener(revision: str, port: int, log: PurePath) -> Resource:
@@ -231,18 +239,20 @@ _OUTLIERS = {
 }
 
 
-def _cluster(revision: str, file: PurePath, kind: ProbeKind) -> Resource:
-    # A service whose health is asked by gRPC speaks HTTP/2 without TLS, others HTTP/1.1.
-    protocol: Resource = {"http2_protocol_options": {}} if kind is ProbeKind.GRPC else {"http_protocol_options": {}}
+def _cluster(revision: str, file: PurePath, configuration: Configuration) -> Resource:
+    spoken = "http2_protocol_options" if configuration.speaks_http2 else "http_protocol_options"
     options = {
         "@type": f"type.googleapis.com/{_HTTP}",
         # Many servers close an idle connection after 5 s, and a request sent into that closing is a 503: be first.
         "common_http_protocol_options": {"idle_timeout": "4s"},
-        "explicit_http_config": protocol,
+        "explicit_http_config": {spoken: {}},  # without TLS that is HTTP/2 by prior knowledge
     }
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _NO_LIMIT)
+    grpc = configuration.protocol is Protocol.GRPC
+    told = {"metadata": {"filter_metadata": {"interlock": {"protocol": Protocol.GRPC.value}}}} if grpc else {}
     return {
         "@type": f"{_TYPE}config.cluster.v3.Cluster",
+        **told,
         "type": "EDS",
         "connect_timeout": "1s",
         # In turn: by least requests, an instance that fails fast draws requests to itself, and one that hangs hides.
@@ -258,7 +268,8 @@ def _cluster(revision: str, file: PurePath, kind: ProbeKind) -> Resource:
     }
 
 
-def _health_check(readiness: Probe) -> Resource:
+def _health_check(configuration: Configuration) -> Resource:
+    readiness = configuration.readiness
     return {
         "timeout": _seconds(readiness.timeout),
         "interval": "1s",
@@ -267,16 +278,16 @@ def _health_check(readiness: Probe) -> Resource:
         "no_traffic_healthy_interval": "1s",
         "unhealthy_threshold": 2,
         "healthy_threshold": 1,
-        **_question(readiness),
+        **_question(readiness, "HTTP2" if configuration.speaks_http2 else "HTTP1"),
     }
 
 
-def _question(readiness: Probe) -> Resource:
+def _question(readiness: Probe, codec: str) -> Resource:
     match readiness.kind:
         case ProbeKind.HTTP:
             # Without the second range a single 500 would take the instance out, whatever the threshold.
             accepted, counted = [{"start": 200, "end": 400}], [{"start": 400, "end": 600}]
-            question = {"path": readiness.path, "host": "localhost"}
+            question = {"path": readiness.path, "host": "localhost", "codec_client_type": codec}
             return {"http_health_check": question | {"expected_statuses": accepted, "retriable_statuses": counted}}
         case ProbeKind.GRPC:
             return {"grpc_health_check": {"service_name": readiness.path.strip("/")}}
@@ -284,12 +295,20 @@ def _question(readiness: Probe) -> Resource:
             return {"tcp_health_check": {}}
 
 
-def _listener(name: str, address: str, port: int, entrance: Entrance, routes: Resource, log: PurePath) -> Resource:
+def _listener(
+    name: str,
+    address: str,
+    port: int,
+    entrance: Entrance,
+    routes: Resource,
+    log: PurePath,
+    first: Sequence[Resource] = (),
+) -> Resource:
     manager = {
         "@type": _MANAGER,
         "stat_prefix": name,
         **routes,
-        "http_filters": [_filter("grpc_stats", "FilterConfig"), _filter("router", "Router")],
+        "http_filters": [*first, _filter("grpc_stats", "FilterConfig"), _filter("router", "Router")],
         "stream_idle_timeout": _seconds(entrance.idle_timeout),
         "use_remote_address": True,
         "xff_num_trusted_hops": entrance.sticky.trusted_hops,
@@ -311,6 +330,15 @@ def _listener(name: str, address: str, port: int, entrance: Entrance, routes: Re
 
 def _filter(name: str, kind: str) -> Resource:
     return {"name": name, "typed_config": {"@type": f"{_TYPE}extensions.filters.http.{name}.v3.{kind}"}}
+
+
+def _tap(environment: str) -> Resource:
+    """Idle until users are to be counted."""
+    kind, known = f"{_TYPE}extensions.filters.http.tap.v3.Tap", {"admin_config": {"config_id": tap_of(environment)}}
+    return {
+        "name": "tap",
+        "typed_config": {"@type": kind, "common_config": known},
+    }
 
 
 def _access_log(log: PurePath) -> Resource:

@@ -17,6 +17,7 @@ from interlock.adapters.traffic.envoy.admin import CDS, LDS, Admin, eds
 from interlock.adapters.traffic.envoy.config import Resource
 from interlock.adapters.traffic.envoy.cuts import LARGEST, cut_requests, older
 from interlock.adapters.traffic.envoy.files import Files
+from interlock.adapters.traffic.envoy.keys import keys
 from interlock.adapters.traffic.envoy.port import obstacle
 from interlock.adapters.traffic.envoy.process import FLUSH, EnvoyProcess, socket_in
 from interlock.adapters.traffic.envoy.routes import Routes
@@ -181,6 +182,12 @@ class Envoy:
 
     async def verify(self, route: Route) -> Verified:
         return await self._routes.verify(route)
+
+    async def keys(self, environment: str, within: timedelta) -> frozenset[str]:
+        entrance = self._files.entrance(environment)
+        if entrance is None:
+            raise TrafficError(f"{environment} was never opened; open it before its users are counted")
+        return await keys(self.socket, environment, entrance.sticky, within)
 
     # --- what the files say
 

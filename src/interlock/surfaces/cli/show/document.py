@@ -23,7 +23,7 @@ def run(view: View, now: datetime) -> dict[str, Any]:
         "over": view.over,
         "keeper": view.keeper,
         "not_driven": dict(view.stuck),
-        "rollouts": [{**rollout(one), **_waits(one, now), **_live(view, one)} for one in view.rollouts],
+        "rollouts": [{**rollout(one), **_waits(view, one, now), **_live(view, one)} for one in view.rollouts],
     }
 
 
@@ -82,8 +82,8 @@ def end(view: View) -> dict[str, Any]:
     }
 
 
-def _waits(one: Rollout, now: datetime) -> dict[str, Any]:
-    wait = waits(one, now)
+def _waits(view: View, one: Rollout, now: datetime) -> dict[str, Any]:
+    wait = waits(one, now, view.lasted(one))
     return {
         "waits_for": wait.what,
         "until": wait.until.isoformat() if wait.until else None,

@@ -44,7 +44,7 @@ def picture(view: View, now: datetime, width: int, *, folded: bool = False) -> R
 def header(view: View, now: datetime, width: int) -> Iterator[Text]:
     """Yield the lines that say where the run stands, what it waits for and who can move it."""
     rollout, stage = view.current, view.current.stage
-    wait = waits(rollout, now)
+    wait = waits(rollout, now, view.lasted(rollout))
     yield from _line("Run", f"{view.run}: {view.plan.service} {view.plan.version}, plan {view.plan.hash}", width)
     yield from _line("Status", _status(rollout, now), width, STYLES[rollout.phase])
     if view.not_begun or rollout.reason:

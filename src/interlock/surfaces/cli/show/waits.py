@@ -27,16 +27,20 @@ class Waits:
     orders: tuple[str, ...] = ()
 
 
-def waits(rollout: Rollout, now: datetime) -> Waits:
-    """Say what the rollout waits for."""
+def waits(rollout: Rollout, now: datetime, lasted: timedelta | None = None) -> Waits:
+    """Say what the rollout waits for. `lasted`: what the engine has counted of its present step, or of its pause.
+
+    Without it, as when no keeper answers, the wall clock must do.
+    """
     step = rollout.next_step
     if step is None:
         return Waits("", orders=_afterwards(rollout))
     if rollout.phase is Phase.PAUSED:
-        until = rollout.since + PAUSED_AT_MOST
+        until = rollout.since + PAUSED_AT_MOST if lasted is None else now + PAUSED_AT_MOST - lasted
         return Waits("a person, who paused it", rollout.since, None, until, "goes back", ("resume", "abort"))
     within, then = _within(step), "it gives up and pages" if rollout.going_back else "goes back"
-    last = None if within is None else rollout.step_since + within
+    begun = rollout.step_since if lasted is None else now - lasted
+    last = None if within is None else begun + within
     return Waits(_what(rollout, step), rollout.step_since, _earliest(rollout, step, now), last, then, _orders(rollout))
 
 
