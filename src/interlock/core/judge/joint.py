@@ -51,7 +51,8 @@ def _parts(users: Evidence, synthetic: Evidence) -> tuple[float, float]:
 def _decide(users: Evidence, synthetic: Evidence) -> tuple[Verdict, bool]:
     """Return the verdict, and whether it is a pass that only our own requests prove.
 
-    They prove failures and latency in place of users' only while users are seen and show nothing suspicious.
+    They prove failures and latency in place of users' only while users are seen and show nothing suspicious. What the
+    application counts itself is the users' evidence: it cannot tell who asked.
     """
     against = sum(_parts(users, synthetic))
     if against * users.criteria.alpha >= 1.0 or poisoned(users):
@@ -60,7 +61,8 @@ def _decide(users: Evidence, synthetic: Evidence) -> tuple[Verdict, bool]:
         return Verdict.INCONCLUSIVE, False
     if decide(users) is Verdict.PASS:
         return Verdict.PASS, False
-    if decide(synthetic) is Verdict.PASS and not (unseen(users) or suspicions(users)):
+    seen = not (unseen(users) or suspicions(users))
+    if seen and decide(synthetic) is Verdict.PASS and all(one.stream.proven for one in users.named):
         return Verdict.PASS, True
     return Verdict.INCONCLUSIVE, False
 
