@@ -122,9 +122,13 @@ class Keeper:
         return {"rollouts": self._engine.live(), "stuck": self._engine.stuck()}
 
     async def _stop_all(self) -> list[str]:
-        """Stop every instance and Envoy: the first half of `interlock down`."""
+        """Stop every instance and Envoy: the first half of `interlock down`. What is left is looked after again."""
         await self._engine.stop()
-        return await self._parts.stop_all()
+        try:
+            return await self._parts.stop_all()
+        except BaseException:
+            await self._engine.resume()
+            raise
 
 
 def main() -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
@@ -15,6 +17,7 @@ from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy import Envoy
 from interlock.adapters.workload.process import Processes
 from interlock.app.state import StateDirectory
+from interlock.app.verbs import LeftRunning
 from interlock.engine.ports import Ports
 
 
@@ -27,23 +30,46 @@ class Parts:
     envoy: Envoy
 
     async def stop_all(self) -> list[str]:
-        """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up none."""
+        """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up none.
+
+        Raises LeftRunning when not everything could be stopped.
+        """
         running = [
             revision.name
             for environment in await self.processes.environments()
             for revision in await self.processes.revisions(environment)
         ]
-        stopped = await asyncio.gather(*(self._stop(name) for name in running), return_exceptions=True)
-        await self.envoy.close(timedelta(seconds=5))
-        for problem in stopped:
-            if isinstance(problem, BaseException):
-                raise problem
-        return [*(one for one in stopped if isinstance(one, str)), "Envoy"]
+        done = await asyncio.gather(*(_tried(name, self._stop(name)) for name in running))
+        done.append(await _tried("Envoy", self._close()))
+        stopped = [what for what, trouble in done if not trouble]
+        if left := [trouble for _, trouble in done if trouble]:
+            raise LeftRunning(_left(stopped, left))
+        return stopped
 
     async def _stop(self, revision: str) -> str:
         slots = tuple(one.slot for one in await self.processes.instances(revision))
         await self.processes.stop(revision, slots)
         return f"{revision}: {len(slots)} instances"
+
+    async def _close(self) -> str:
+        await self.envoy.close(timedelta(seconds=5))
+        return "Envoy"
+
+
+def _left(stopped: Sequence[str], left: Sequence[str]) -> str:
+    but = f"Stopped were {', '.join(stopped)}" if stopped else "Nothing was stopped"
+    return (
+        f"{'; '.join(left)}. {but}. The keeper goes on with the rest, rollouts too. See `interlock doctor`, then try "
+        "again: interlock down"
+    )
+
+
+async def _tried(name: str, stop: Coroutine[Any, Any, str]) -> tuple[str, str]:
+    """Return what was stopped, and why it was not."""
+    try:
+        return await stop, ""
+    except Exception as problem:  # whatever an adapter raises: the others are stopped all the same
+        return name, f"{name} could not be stopped: {problem}"
 
 
 def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:

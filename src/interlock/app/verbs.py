@@ -40,6 +40,10 @@ class KeeperError(Exception):
     """The keeper cannot be started, or does not answer."""
 
 
+class LeftRunning(Exception):
+    """Not everything could be stopped; the message says what, why, what was, and that the keeper goes on."""
+
+
 class Blocked(Exception):
     """A gate or an interlock forbids it; the message says which and what to do."""
 
@@ -129,19 +133,21 @@ class App:
         return await self.records.quarantine(service)
 
     async def _run(self, name: str | None) -> tuple[Rollout, ...]:
-        newest = await self.records.rollouts(1 if name is None else 8)  # to read one takes a millisecond
-        if not newest:
-            raise NoSuchRollout("nothing has been deployed from here yet. Begin with: interlock deploy VERSION")
-        if name is None:
-            return await self.records.run(newest[0].run)
-        found = await self.records.run(name)
-        if found:
+        if name is None:  # one only: each takes a millisecond to read
+            for newest in await self.records.rollouts(1):
+                return await self.records.run(newest.run)
+        elif found := await self.records.run(name):
             return found
-        one = await self.records.rollout(name)
-        if one is not None:
+        elif (one := await self.records.rollout(name)) is not None:
             return await self.records.run(one.run)
+        raise NoSuchRollout(await self._known(name or ""))
+
+    async def _known(self, name: str) -> str:
+        newest = await self.records.rollouts(8)
+        if not newest:
+            return "nothing has been deployed from here yet. Begin with: interlock deploy VERSION"
         known = ", ".join(dict.fromkeys(rollout.run for rollout in newest))
-        raise NoSuchRollout(f"there is no rollout {name}; the newest are {known}. All of them: interlock history")
+        return f"there is no rollout {name}; the newest are {known}. All of them: interlock history"
 
     async def _live(self) -> tuple[Mapping[str, Any], Mapping[str, str], bool]:
         """Return what the keeper knows of rollouts, which it cannot drive and why, and whether it answers."""
@@ -204,7 +210,7 @@ class App:
         return bool(await self._change("release", arguments, ANSWERS_WITHIN))
 
     async def down(self) -> list[str]:
-        """Stop everything that this project runs; return what was stopped."""
+        """Stop everything that this project runs; return what was stopped. Raises LeftRunning with what was not."""
         if not self.state.path.exists():
             return []
         await self.ensure_keeper()
@@ -238,6 +244,8 @@ class App:
         except Rejected as no:
             if no.kind in ("Busy", "Stale", "Refused"):
                 raise Blocked(str(no)) from no
+            if no.kind == "LeftRunning":
+                raise LeftRunning(str(no)) from no
             if no.kind == "StoreError":
                 raise StoreError(str(no)) from no
             raise KeeperError(f"{verb}: {no.kind}: {no}") from no

@@ -68,7 +68,7 @@ class Engine:
         What cannot be taken over now, as the store is full or cannot be read, is tried again by `tend`: instances and
         proxy must be kept alive meanwhile.
         """
-        self._looks_back = True
+        self._looks_back, self._stopped = True, False
         try:
             await self._adopt()
         except StoreError as error:
@@ -153,7 +153,7 @@ class Engine:
             await self._ports.clock.sleep(TEND_EVERY)
 
     async def stop(self) -> None:
-        """Stop driving; every rollout stays where it is, for the next owner."""
+        """Stop driving; every rollout stays where it is, for the next owner or until `resume`."""
         self._stopped = True
         for task in self._tasks:
             task.cancel()
