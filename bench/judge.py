@@ -8,13 +8,16 @@ from functools import reduce
 from math import inf
 from operator import sub
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge import Baseline, Evidence, Verdict, begin, decide, observe
 from interlock.core.sample import Sample, Side
+
+if TYPE_CHECKING:
+    from bench.evaluator.contract import Counts, Poll, Setting
 
 _BAKE = 60.0
 _DECISIONS = {Verdict.FAIL: "rollback", Verdict.PASS: "advance", Verdict.INCONCLUSIVE: "continue"}
@@ -26,7 +29,7 @@ class Judge:
     name = "interlock"
     evidence: Evidence
 
-    def reset(self, ctx: dict[str, Any]) -> None:
+    def reset(self, ctx: Setting) -> None:
         """Begin a rollout: `ctx` says what the plan would know, not what will happen."""
         edges = ctx.get("edges")
         self.edges = [] if edges is None else [float(e) for e in edges] + [inf]
@@ -36,7 +39,7 @@ class Judge:
         history = reduce(Baseline.add, past, Baseline()) if past else None
         self.evidence = begin(criteria, round(ctx["horizon_s"] / ctx["poll_s"]), history=history)
 
-    def update(self, poll: dict[str, Any]) -> str:
+    def update(self, poll: Poll) -> str:
         """Take in one poll and say what to do."""
         canary, stable = self._side(poll["canary"]), self._side(poll["baseline"])
         sample = Sample(poll["t"], timedelta(seconds=poll["dt"]), canary, stable)
@@ -46,11 +49,12 @@ class Judge:
             return "continue"
         return _DECISIONS[verdict]
 
-    def _side(self, counts: dict[str, Any] | None) -> Side | None:
+    def _side(self, counts: Counts | None) -> Side | None:
         if counts is None:
             return None
         requests, latency = float(counts["requests"]), {}
         if self.edges and counts.get("buckets") is not None:
             upto = counts["buckets"].tolist()
             latency = dict(zip(self.edges, map(sub, upto, [0, *upto]), strict=True))
-        return Side(requests, requests, float(counts["errors"]), latency)
+        started, pending = float(counts.get("started", requests)), float(counts.get("pending", 0.0))
+        return Side(started, requests, float(counts["errors"]), latency, pending)

@@ -1,0 +1,207 @@
+"""What comes out when many rollouts of every scenario are judged by many judges?
+
+Rollouts are independent of one another, so all cores work on them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import ceil, exp, inf, lgamma, log
+from multiprocessing import get_context
+
+from bench.evaluator.bound import Bound, bound
+from bench.evaluator.play import JUDGES, End, Run, play
+from bench.evaluator.scenarios import SCENARIOS, Scenario
+from bench.evaluator.traffic import record
+
+_AT_ONCE = 25  # runs a process takes at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series of rollouts: at a poll every so many seconds and a seed; `runs` for each scenario and judge by name."""
+
+    every: float
+    seed: int
+    runs: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which runs: of whom, where, at which interval and seed."""
+
+    judge: str
+    scenario: str
+    every: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How one judge ended many rollouts of one scenario."""
+
+    scenario: Scenario
+    every: float
+    runs: tuple[Run, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.runs)
+
+    @property
+    def bound(self) -> Bound:
+        return bound(self.scenario, self.every)
+
+    def share(self, *ends: End) -> float:
+        """Share of the runs, 0 to 1, that ended so."""
+        return self.ended(*ends) / self.count
+
+    def ended(self, *ends: End) -> int:
+        return sum(r.end in ends for r in self.runs)
+
+    @property
+    def false(self) -> int:
+        """Runs that were rolled back while nothing was wrong."""
+        return self.ended(End.TOO_EARLY) + (0 if self.scenario.bad else self.ended(End.ROLLED_BACK))
+
+    @property
+    def missed(self) -> float:
+        """Share of the runs, 0 to 1, in which an advance was called for while the canary was bad."""
+        return sum(r.advanced is not None and r.end is not End.TOO_EARLY for r in self.runs) / self.count
+
+    @property
+    def found(self) -> list[Run]:
+        return [r for r in self.runs if r.end is End.ROLLED_BACK]
+
+    @property
+    def overhead(self) -> float:
+        """Mean canary requests until a rollback, of those found, by the least possible; infinite if none is."""
+        found = self.found
+        return sum(r.requests for r in found) / len(found) / self.bound.requests if found else inf
+
+    def requests(self, q: float) -> float:
+        """Canary requests until a rollback, by quantile; runs that were not found count as infinite."""
+        return quantile([r.requests for r in self.found], self.count, q)
+
+    def seconds(self, q: float) -> float:
+        """Seconds until a rollback, by quantile."""
+        return quantile([r.seconds for r in self.found], self.count, q)
+
+    def proven(self, q: float) -> float:
+        """Seconds until an advance is first called for, by quantile."""
+        return quantile([r.advanced for r in self.runs if r.advanced is not None], self.count, q)
+
+
+@dataclass(slots=True)
+class Results:
+    """All runs, and how long each judge computed: CPU seconds, samples."""
+
+    runs: dict[Key, Runs] = field(default_factory=dict)
+    cpu: dict[str, tuple[float, int]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def of(self, judge: str, scenario: str, every: float, *seeds: int) -> Runs | None:
+        """Return the runs of these seeds together, or None if there are none."""
+        parts = [r for seed in seeds if (r := self.runs.get(Key(judge, scenario, every, seed))) is not None]
+        return Runs(parts[0].scenario, every, tuple(r for p in parts for r in p.runs)) if parts else None
+
+    def microseconds(self, judge: str) -> float | None:
+        """CPU time a judge takes for one sample."""
+        seconds, polls = self.cpu.get(judge, (0.0, 0))
+        return 1e6 * seconds / polls if polls else None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Some runs of one scenario, from `first` until before `last`; each judge takes part in so many of all."""
+
+    scenario: str
+    every: float
+    seed: int
+    first: int
+    last: int
+    runs: Mapping[str, int]
+
+
+Done = tuple[Task, dict[str, list[Run]], dict[str, tuple[float, int]]]
+
+
+def measure(series: Iterable[Series], progress: Callable[[Iterator[Done], int], Iterable[Done]]) -> Results:
+    """Play all series on all cores; `progress` is told how many parts there are, and hands them through."""
+    tasks, since = list(_tasks(series)), time.monotonic()
+    collected: dict[Key, list[tuple[int, list[Run]]]] = {}
+    results = Results()
+    with get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
+        for task, runs, cpu in progress(pool.imap_unordered(work, tasks), len(tasks)):
+            for judge, some in runs.items():
+                key = Key(judge, task.scenario, task.every, task.seed)
+                collected.setdefault(key, []).append((task.first, some))
+            for judge, (seconds, polls) in cpu.items():
+                before = results.cpu.get(judge, (0.0, 0))
+                results.cpu[judge] = (before[0] + seconds, before[1] + polls)
+    for key, parts in collected.items():
+        runs_of_key = tuple(r for _, some in sorted(parts, key=lambda p: p[0]) for r in some)
+        results.runs[key] = Runs(SCENARIOS[key.scenario], key.every, runs_of_key)
+    results.seconds = time.monotonic() - since
+    return results
+
+
+def _tasks(series: Iterable[Series]) -> Iterator[Task]:
+    for part in series:
+        for scenario, runs in part.runs.items():
+            most = max(runs.values())
+            for first in range(0, most, _AT_ONCE):
+                yield Task(scenario, part.every, part.seed, first, min(most, first + _AT_ONCE), runs)
+
+
+def work(task: Task) -> Done:
+    """Draw the task's rollouts and let all its judges watch each of them."""
+    scenario = SCENARIOS[task.scenario]
+    judges = {name: JUDGES[name]() for name in task.runs}
+    least = bound(scenario, task.every)
+    runs: dict[str, list[Run]] = {name: [] for name in judges}
+    cpu: dict[str, tuple[float, int]] = dict.fromkeys(judges, (0.0, 0))
+    for number in range(task.first, task.last):
+        recording = record(scenario, task.seed, number, task.every)
+        for name, judge in judges.items():
+            if number >= task.runs[name]:
+                continue
+            since = time.process_time()
+            run = play(judge, scenario, recording, task.every, least)
+            seconds, polls = cpu[name]
+            cpu[name] = (seconds + time.process_time() - since, polls + run.polls)
+            runs[name].append(run)
+    return task, {n: r for n, r in runs.items() if r}, cpu
+
+
+def quantile(values: Iterable[float], count: int, q: float) -> float:
+    """The least value that a share q of `count` reaches; those without a value count as infinite."""
+    ordered, i = sorted(values), max(0, ceil(q * count) - 1)
+    return ordered[i] if i < len(ordered) else inf
+
+
+def interval(k: int, n: int, error: float = 0.05) -> tuple[float, float]:
+    """Between which rates lies that of an event seen k times in n (C. Clopper, E. Pearson, Biometrika 26, 1934)?"""
+    low = 0.0 if k == 0 else _bisect(lambda p: 1 - _upto(k - 1, n, p) < error / 2)
+    high = 1.0 if k == n else _bisect(lambda p: _upto(k, n, p) > error / 2)
+    return low, high
+
+
+def _upto(k: int, n: int, p: float) -> float:
+    """Probability of at most k events in n."""
+    if p <= 0 or p >= 1:
+        return 1.0 if p <= 0 or k >= n else 0.0
+    ways = lgamma(n + 1)
+    logs = (ways - lgamma(i + 1) - lgamma(n - i + 1) + i * log(p) + (n - i) * log(1 - p) for i in range(k + 1))
+    return min(1.0, sum(exp(x) for x in logs))
+
+
+def _bisect(below: Callable[[float], bool]) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) else (low, middle)
+    return low
