@@ -97,6 +97,11 @@ class StateDirectory:
         return self.path / "instances"
 
     @property
+    def recordings(self) -> Path:
+        """What the judges of the newest rollouts saw."""
+        return self.path / "recordings"
+
+    @property
     def keeper_log(self) -> Path:
         """What the keeper wrote."""
         return self.path / "keeper.log"

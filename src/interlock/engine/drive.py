@@ -201,6 +201,7 @@ class Drive:
         if moved:
             await self._end_step()
         if await self._write(before, message, after):
+            self.sentinel.recorder.moved(before, message.event, self.rollout)
             _answer(message, self.rollout)
 
     async def _write(self, before: Rollout, message: Message, after: Rollout) -> bool:

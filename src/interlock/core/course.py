@@ -1,0 +1,57 @@
+"""By which weights and watches does a stage go, and how long did it take to move between them?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from interlock.core.criteria import Criteria
+from interlock.core.judge import Baseline, Evidence, begin
+from interlock.core.sample import Side
+from interlock.core.steps import SetWeight, Step, Until, Watch
+from interlock.core.weight import NONE, Weight
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One weight and its watch, which is the step at `index`. `ready`: seconds until the weight is in force, once it is
+    wanted; `verified`: seconds from there until it is watched."""
+
+    index: int
+    weight: Weight
+    watch: Watch
+    ready: float = 0.0
+    verified: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """All that decides how samples are judged: the legs, the criteria, and what was known of stable beforehand."""
+
+    legs: tuple[Leg, ...]
+    criteria: Criteria
+    planned: int
+    baseline: Baseline | None = None
+    stable: Side = field(default_factory=Side)
+
+    def begin(self) -> Evidence:
+        """Begin to judge."""
+        return begin(self.criteria, self.planned, history=self.baseline)
+
+
+def legs(steps: tuple[Step, ...], moving: Mapping[Weight, tuple[float, float]] = {}) -> tuple[Leg, ...]:
+    """Return the watches of users' traffic among the steps; `moving` has (ready, verified) by weight, in seconds."""
+    found, weight = [], NONE
+    for index, step in enumerate(steps):
+        if isinstance(step, SetWeight):
+            weight = step.weight
+        elif isinstance(step, Watch) and weight != NONE and step.until in (Until.PROVEN, Until.QUIET):
+            found.append(Leg(index, weight, step, *moving.get(weight, (0.0, 0.0))))
+    return tuple(found)
+
+
+def planned(steps: tuple[Step, ...], every: timedelta) -> int:
+    """Return how many samples the bakes take: the judge's guess of how long it will be asked."""
+    shortest = sum((step.duration for step in steps if isinstance(step, Watch)), timedelta(0))
+    return max(1, round(shortest / every))
