@@ -10,9 +10,9 @@ import pytest
 
 from interlock.config import Environment, File, FileError, find, load
 from interlock.core.criteria import Criteria
-from interlock.core.health import Identify, Probe, ProbeKind
+from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
 from interlock.core.plan import StrategyName
-from interlock.core.release import Artefact, Sticky, StickyBy
+from interlock.core.release import Artefact, Protocol, Sticky, StickyBy
 from interlock.core.strategy import Pace
 from interlock.core.weight import Weight
 
@@ -211,6 +211,35 @@ def test_approval_identification_and_limits_reach_the_core(tmp_path: Path) -> No
     assert production.configuration.start_within == timedelta(milliseconds=500)
 
 
+def test_a_service_speaks_http1_unless_it_says_otherwise_or_is_asked_by_grpc(tmp_path: Path) -> None:
+    for written, protocol in {
+        "": Protocol.HTTP1,
+        "protocol: h2c\n": Protocol.H2C,
+        "health: {readiness: {grpc: ''}}\n": Protocol.GRPC,
+        "protocol: h2c\nhealth: {readiness: {grpc: ''}}\n": Protocol.H2C,
+        "health: {liveness: {grpc: ''}}\n": Protocol.HTTP1,
+    }.items():
+        assert read(tmp_path, TEN + written).production.configuration.protocol is protocol
+    file = read(tmp_path, TEN.replace("8000}", "8000, protocol: grpc}"))
+    assert [e.configuration.protocol for e in file.environments] == [Protocol.HTTP1, Protocol.GRPC]
+    assert file.unproven == ("protocol",)
+
+
+def test_what_a_protocol_does_not_go_with_is_said_after_the_merge(tmp_path: Path) -> None:
+    (error, _) = errors(tmp_path, TEN + "protocol: http1\nhealth: {readiness: {grpc: ''}}\n")
+    assert "staging.protocol: expected protocol: grpc (or h2c) where readiness is asked by grpc, found http1" in error
+    (error, _) = errors(tmp_path, TEN + "protocol: grpc\nidentify: {field: version}\n")
+    assert "staging.identify: expected a header that a gRPC service sends with its answers" in error
+
+
+def test_a_smoke_test_may_be_a_grpc_health_check(tmp_path: Path) -> None:
+    tests = read(tmp_path, TEN + "smoke_tests: [{grpc: ''}, {grpc: shop.Cart, timeout: 1s}]\n").production
+    assert tests.configuration.smoke_tests == (
+        SmokeTest("health of the server", grpc=""),
+        SmokeTest("health of shop.Cart", grpc="shop.Cart", timeout=timedelta(seconds=1)),
+    )
+
+
 def test_every_check_is_readable_in_its_forms(tmp_path: Path) -> None:
     forms = {
         "/ready": Probe(ProbeKind.HTTP, "/ready"),
@@ -254,6 +283,13 @@ def test_all_environments_share_the_name_of_what_staging_proves(tmp_path: Path) 
 def test_a_change_of_what_all_share_must_be_proven_again(tmp_path: Path, change: str) -> None:
     base = TEN.replace("artefact: {directory: .}\n", "")
     assert common(read(tmp_path, base)) != common(read(tmp_path, f"{base}{change}\n"))
+
+
+def test_what_speaks_http1_keeps_the_name_it_had_before_there_were_protocols(tmp_path: Path, ten: File) -> None:
+    release = ten.production.release("v1", ARTEFACT, {})
+    assert (release.identity, release.common) == ("0f6d235c0464f188", "456d591e775df787")
+    grpc = read(tmp_path, TEN + "protocol: grpc\n").production.release("v1", ARTEFACT, {})
+    assert grpc.identity != release.identity and grpc.common != release.common
 
 
 def test_what_staging_cannot_prove_is_named(tmp_path: Path, ten: File) -> None:
@@ -384,6 +420,10 @@ def test_all_errors_are_reported_together_in_the_order_of_the_file(tmp_path: Pat
             "smoke_tests: [{matches: '('}]",
             '7:25: smoke_tests[0].matches: expected a regular expression, found "(": '
             "missing ), unterminated subpattern at position 0",
+        ),
+        (
+            "smoke_tests: [{grpc: x, command: [y]}]",
+            "7:15: smoke_tests[0]: expected command or grpc, found both; make two tests of it",
         ),
         (
             "smoke_tests: [{command: [x], path: /}]",

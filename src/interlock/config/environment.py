@@ -15,16 +15,18 @@ from interlock.config.model import (
     EnvironmentBlock,
     FileBlock,
     IdentifyBlock,
+    MetricBlock,
     Plain,
     Settings,
     Smoke,
     StickyBlock,
     StrategyBlock,
 )
-from interlock.core.criteria import Criteria, WithoutProof
+from interlock.core.criteria import Control, Criteria, WithoutProof
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
+from interlock.core.metric import Metric, Ratio, Series, Slower
 from interlock.core.plan import StrategyName
-from interlock.core.release import Configuration, Entrance, Sticky, StickyBy
+from interlock.core.release import Configuration, Entrance, Protocol, Sticky, StickyBy
 from interlock.core.strategy import Pace
 from interlock.core.weight import Weight
 
@@ -63,7 +65,7 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         strategy=StrategyName(block.strategy.kind),
         weights=_weights(block.strategy.chosen, pace),
         pace=pace,
-        criteria=_criteria(block.criteria, pace.hold_at_most) if pace.judged else None,
+        criteria=_criteria(block, pace.hold_at_most) if pace.judged else None,
         configuration=_configuration(block),
         references=tuple((variable, _absolute(r, root)) for variable, r in sorted(block.secrets.items())),
     )
@@ -92,9 +94,23 @@ def _weights(chosen: Plain, pace: Pace) -> tuple[Weight, ...] | None:
     return pace.weights
 
 
-def _criteria(block: CriteriaBlock, hold_at_most: timedelta) -> Criteria:
-    numbers = {name: getattr(block, name) for name in CriteriaBlock.model_fields if name != "without_proof"}
-    return Criteria(**numbers, without_proof=WithoutProof(block.without_proof), hold_at_most=hold_at_most)
+def _criteria(block: EnvironmentBlock, hold_at_most: timedelta) -> Criteria:
+    written = block.criteria
+    translated = {"without_proof", "baseline", "metrics"}
+    numbers = {name: getattr(written, name) for name in CriteriaBlock.model_fields if name not in translated}
+    return Criteria(
+        **numbers,
+        without_proof=WithoutProof(written.without_proof),
+        hold_at_most=hold_at_most,
+        baseline=Control(written.baseline),
+        metrics=tuple(_metric(name, one, block.metrics.path) for name, one in written.metrics.items()),
+    )
+
+
+def _metric(name: str, block: MetricBlock, path: str) -> Metric:
+    if block.slower_than is not None:
+        return Metric(name, block.limit, Slower(Series.parse(block.histogram), block.slower_than), block.weight, path)
+    return Metric(name, block.limit, Ratio(Series.parse(block.bad), Series.parse(block.of)), block.weight, path)
 
 
 def _configuration(block: EnvironmentBlock) -> Configuration:
@@ -112,7 +128,15 @@ def _configuration(block: EnvironmentBlock) -> Configuration:
         start_within=block.start,
         drain_within=block.drain,
         stop_within=block.stop,
+        protocol=protocol(block),
     )
+
+
+def protocol(block: EnvironmentBlock) -> Protocol:
+    """Return what an environment's instances speak: what is written, or what their readiness is asked by."""
+    if block.protocol is not None:
+        return Protocol(block.protocol)
+    return Protocol.GRPC if block.health.readiness.kind == "grpc" else Protocol.HTTP1
 
 
 def _probe(check: Check) -> Probe:
@@ -127,9 +151,16 @@ def _identify(block: IdentifyBlock) -> Identify:
 
 
 def _smoke(test: Smoke) -> SmokeTest:
-    name = test.name or (" ".join(test.command) if test.command else f"{test.method} {test.path}")
     fields = tuple(sorted(test.fields.items()))
-    return SmokeTest(name, test.path, test.method, test.status, fields, test.matches, test.command, test.timeout)
+    return SmokeTest(
+        _name(test), test.path, test.method, test.status, fields, test.matches, test.command, test.timeout, test.grpc
+    )
+
+
+def _name(test: Smoke) -> str:
+    if test.grpc is not None:
+        return test.name or f"health of {test.grpc or 'the server'}"
+    return test.name or (" ".join(test.command) if test.command else f"{test.method} {test.path}")
 
 
 def _sticky(block: StickyBlock) -> Sticky:

@@ -11,15 +11,14 @@ from typing import Any
 
 from interlock.core.criteria import Criteria
 from interlock.core.plan import StrategyName
-from interlock.core.record import plain
-from interlock.core.release import Artefact, Configuration, Entrance, Release, fingerprint
+from interlock.core.release import Artefact, Configuration, Entrance, Release, fingerprint, naming
 from interlock.core.source import Source
 from interlock.core.strategy import Pace
 from interlock.core.weight import Weight
 
 # What staging proves for production, as far as the file says the same for both. How many instances there are, their
 # variables, secrets and limits are an environment's own.
-_PROVEN = ("command", "readiness", "liveness", "unhealthy_after", "identify", "smoke_tests")
+_PROVEN = ("command", "readiness", "liveness", "unhealthy_after", "identify", "smoke_tests", "protocol")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def with_common(environments: tuple[Environment, ...], artefact: Source) -> tupl
     """Give each environment the name of the configuration that is the same in all of them."""
     shared: dict[str, Any] = {n: getattr(environments[0].configuration, n) for n in _PROVEN if _same(environments, n)}
     built = {"build": artefact.build, "include": artefact.include, "exclude": artefact.exclude}
-    common = fingerprint(plain({**shared, **built}))
+    common = fingerprint(naming({**shared, **built}))
     return tuple(replace(environment, common=common) for environment in environments)
 
 

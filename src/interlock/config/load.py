@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from interlock.config.across import across
 from interlock.config.document import Document, FileError, Problem, parse
-from interlock.config.environment import environment, settle
+from interlock.config.environment import environment, protocol, settle
 from interlock.config.explain import explain
 from interlock.config.file import File, with_common
 from interlock.config.model import ArtefactBlock, EnvironmentBlock, FileBlock
+from interlock.core.release import Protocol
 from interlock.core.source import Source
 
 NAME = "interlock.yaml"
@@ -89,6 +90,15 @@ def _conflicts(document: Document, name: str, block: EnvironmentBlock) -> Iterat
         conflict = getattr(getattr(block.health, check), "conflict", None)
         if conflict:
             yield document.problem(("environments", name, "health", check), conflict)
+    if block.criteria.conflict:
+        own = ("environments", name, "criteria")
+        yield document.problem(own if own in document.keys else ("criteria", "baseline"), block.criteria.conflict)
+    if protocol(block) is Protocol.HTTP1 and block.health.readiness.kind == "grpc":
+        text = "expected protocol: grpc (or h2c) where readiness is asked by grpc, found http1, which cannot carry it"
+        yield document.problem(("environments", name, "protocol"), text)
+    if protocol(block) is Protocol.GRPC and block.identify and block.identify.kind == "field":
+        text = "expected a header that a gRPC service sends with its answers (identify.header), found identify.field"
+        yield document.problem(("environments", name, "identify"), text)
 
 
 def _source(block: ArtefactBlock, root: Path) -> Source:

@@ -26,9 +26,11 @@ from interlock.config.quantity import (
     Rate,
     Reference,
     Regex,
+    Selector,
     Shares,
     Size,
     Subdirectory,
+    Times,
     UrlPath,
     Variable,
     found,
@@ -42,6 +44,10 @@ from interlock.core.strategy import Pace
 
 _configuration, _criteria, _pace, _probe = Configuration(command=()), Criteria(), Pace(), Probe()
 _entrance, _source, _test, _sticky = Entrance(port=0), Source(root=""), SmokeTest(name=""), Sticky()
+
+
+RULES = frozenset({"error-rate", "latency-p99", "catastrophe", "hanging", "shared-incident"})
+"""What the judge calls its own findings: no metric that the user names may be called so."""
 
 
 class Block(BaseModel):
@@ -193,13 +199,17 @@ class Smoke(Block):
     fields: dict[str, str] = Field(default_factory=dict, description="what the JSON answer must say, by dotted name")
     matches: Regex | None = Field(None, description="a regular expression that must be found in the body")
     command: Argv = Field(_test.command, description="or run this, with INTERLOCK_PREVIEW_URL; exit status 0 is well")
+    grpc: str | None = Field(
+        _test.grpc, description="or call grpc.health.v1.Health/Check for this service; `''` is the whole server"
+    )
     timeout: Duration = Field(_test.timeout, description="how long the test may take")
 
     @model_validator(mode="after")
     def _a_command_asks_nothing(self) -> Self:
         asks = self.model_fields_set & {"path", "method", "status", "fields", "matches"}
-        if "command" in self.model_fields_set and asks:
-            raise ValueError(f"expected command or {sorted(asks)[0]}, found both; make two tests of it")
+        for instead in sorted(self.model_fields_set & {"command", "grpc"}):
+            if more := sorted(asks | self.model_fields_set & {"command", "grpc"} - {instead}):
+                raise ValueError(f"expected {instead} or {more[0]}, found both; make two tests of it")
         return self
 
 
@@ -270,6 +280,36 @@ class StrategyBlock(Block):
         return chosen
 
 
+class MetricBlock(Block):
+    bad: Selector = Field("", description="the counter of bad events, such as `checkout_failures_total`")
+    of: Selector = Field("", description='the counter of all of them, such as `checkouts_total{kind="card"}`')
+    histogram: Selector = Field("", description="or a histogram of durations, such as `payment_seconds`")
+    slower_than: Duration | None = Field(None, description="what takes longer is bad; must be one of its edges")
+    limit: Rate = Field(description="a higher share of bad events is too much")
+    weight: Times = Field(
+        1.0,
+        description="its part of the odds against a release, in multiples of what latency has; all parts sum to one",
+    )
+
+    @model_validator(mode="after")
+    def _bad_by_all(self) -> Self:
+        given = self._named() & {"bad", "of", "histogram", "slower_than"}
+        if given not in ({"bad", "of"}, {"histogram", "slower_than"}):
+            what = " and ".join(sorted(given)) or "none of them"
+            raise ValueError(f"expected bad and of, or histogram and slower_than, found {what}")
+        return self
+
+
+class MetricsBlock(Block):
+    path: UrlPath = Field("/metrics", description="the path")
+
+    SHORT_PATTERN = "^/"
+
+    @classmethod
+    def expand(cls, text: str) -> Any:
+        return {"path": text}
+
+
 class CriteriaBlock(Block):
     error_rate: Rate = Field(_criteria.error_rate, description="a higher share of failed requests is too much")
     latency_factor: Factor = Field(
@@ -306,6 +346,28 @@ class CriteriaBlock(Block):
     blind_at_most: Duration = Field(
         _criteria.blind_at_most, description="without samples for so long, the rollout goes back"
     )
+    baseline: Literal["stable", "history", "fixed"] = Field(
+        _criteria.baseline.value,
+        description="beside what a release is judged: the stable side at the same time, its last 60 minutes, or the "
+        "limits alone (needs `latency_p99`); only `stable` excuses what befalls both sides",
+    )
+    metrics: dict[Name, MetricBlock] = Field(
+        default_factory=dict, description="bad events that only the application counts, by a name of your choice"
+    )
+
+    @model_validator(mode="after")
+    def _names_of_their_own(self) -> Self:
+        for name in self.metrics:
+            if name in RULES:
+                raise ValueError(f"expected a metric's name that no rule of ours has, found {name}")
+        return self
+
+    @property
+    def conflict(self) -> str | None:
+        """Say what does not go together, also after a merge."""
+        if self.baseline == "fixed" and self.latency_p99 is None:
+            return "expected latency_p99 with baseline: fixed, found none: no limit could be learnt from stable"
+        return None
 
 
 class Settings(Block):
@@ -315,6 +377,11 @@ class Settings(Block):
         _configuration.command,
         description="the argv of one instance, run in the artefact's directory, not through a shell; "
         "the port to listen on is in the variable PORT",
+    )
+    protocol: Literal["http1", "h2c", "grpc"] | None = Field(
+        None,
+        description="what an instance speaks on its port: `http1`, `h2c` (HTTP/2 without TLS) or `grpc`; "
+        "by default `http1`, and `grpc` where readiness is asked by it",
     )
     instances: int = Field(_configuration.instances, ge=1, le=1000, description="how many run at full strength")
     env: dict[Variable, str] = Field(
@@ -335,6 +402,9 @@ class Settings(Block):
     strategy: StrategyBlock = Field(default_factory=StrategyBlock, description="the way to the new revision")
     criteria: CriteriaBlock = Field(
         default_factory=CriteriaBlock, description="by which numbers a release is judged under real traffic"
+    )
+    metrics: MetricsBlock = Field(
+        default_factory=MetricsBlock, description="where each instance shows its own counters (Prometheus' text format)"
     )
     start: Duration = Field(_configuration.start_within, description="how long an instance may take to be ready")
     drain: Duration = Field(_configuration.drain_within, description="how long requests under way may take to end")

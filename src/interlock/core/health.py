@@ -34,7 +34,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Identify:
-    """Where an answer says which release gave it: a response header, or a dotted field of a JSON body."""
+    """Where an answer says which release gave it: a response header, or a dotted field of a JSON body.
+
+    A gRPC service is called instead of asked: `path` is the method, called with an empty message, "/" the health check.
+    """
 
     header: str | None = None
     field: str | None = None
@@ -46,8 +49,9 @@ class SmokeTest:
     """One check of a revision before it gets traffic.
 
     An HTTP test asks `path` through the preview route and wants `status`, every one of `fields` in the JSON body, and
-    `matches` (a regular expression) somewhere in the body; a command test runs `command` with INTERLOCK_PREVIEW_URL in
-    its environment and wants exit status 0.
+    `matches` (a regular expression) somewhere in the body; a gRPC test calls grpc.health.v1.Health/Check for service
+    `grpc` ("" is the whole server) there; a command test runs `command` with INTERLOCK_PREVIEW_URL in its environment
+    and wants exit status 0.
     """
 
     name: str
@@ -58,6 +62,7 @@ class SmokeTest:
     matches: str | None = None
     command: tuple[str, ...] = ()
     timeout: timedelta = timedelta(seconds=10)
+    grpc: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

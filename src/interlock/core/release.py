@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
-from interlock.core.health import Identify, Probe, SmokeTest
+from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
 from interlock.core.record import plain
 
 
@@ -56,6 +57,14 @@ class Entrance:
     idle_timeout: timedelta = timedelta(minutes=5)
 
 
+class Protocol(StrEnum):
+    """What an instance speaks on its port. `h2c` is HTTP/2 without TLS, begun at once; gRPC is spoken over it."""
+
+    HTTP1 = "http1"
+    H2C = "h2c"
+    GRPC = "grpc"
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """How a release runs in one environment.
@@ -78,6 +87,12 @@ class Configuration:
     start_within: timedelta = timedelta(seconds=60)
     drain_within: timedelta = timedelta(seconds=30)
     stop_within: timedelta = timedelta(seconds=10)
+    protocol: Protocol = Protocol.HTTP1
+
+    @property
+    def speaks_http2(self) -> bool:
+        """Whether instances are spoken to by HTTP/2; before there was `protocol`, only the readiness probe told."""
+        return self.protocol is not Protocol.HTTP1 or self.readiness.kind is ProbeKind.GRPC
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,7 @@ class Release:
     @property
     def identity(self) -> str:
         """Sixteen hexadecimal digits over artefact digest and configuration; the version's name is not part of it."""
-        return fingerprint({"artefact": self.artefact.digest, "configuration": plain(self.configuration)})
+        return fingerprint({"artefact": self.artefact.digest, "configuration": naming(self.configuration)})
 
     @property
     def proven_as(self) -> str:
@@ -134,6 +149,23 @@ class Instance:
     restarts: int = 0
     reason: str = ""
     process: str = field(default="", compare=False)
+
+
+def naming(value: object) -> Any:
+    """Return the plain JSON by which a value is named.
+
+    Fields that came later are not in it at the values that were meant before: what has a name keeps it.
+    """
+    return _without_later(plain(value))
+
+
+_LATER = (("protocol", Protocol.HTTP1.value), ("grpc", None))
+
+
+def _without_later(record: Any) -> Any:
+    if isinstance(record, dict):
+        return {key: _without_later(item) for key, item in record.items() if (key, item) not in _LATER}
+    return [_without_later(item) for item in record] if isinstance(record, list) else record
 
 
 def fingerprint(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from signal import Signals
@@ -87,6 +88,25 @@ async def test_what_came_to_no_instance_is_a_failure_of_the_side_that_was_chosen
         assert (await town.get()).body == b"no healthy upstream"
         counted = await town.counters("new")
         assert (counted.started, counted.completed, counted.failed) == (1, 1, 1)
+
+
+async def test_no_503_of_a_dead_canary_is_counted_against_the_stable_side() -> None:
+    """Refused, with retries that help nobody, until its death is noticed; then with nobody left to ask."""
+    async with a_town() as town:
+        await town.open()
+        for name in ("old", "new"):
+            await town.admit(name)
+        await town.envoy.steer(Route("production", "old", "new", Weight(5000)))
+        await town.instances[1].die()
+        refused = Counter([(await town.get(user=f"{n}")).status for n in range(20)])
+        await eventually(lambda: _unhealthy(town))
+        nobody = Counter([(await town.get(user=f"{n}")).status for n in range(20)])
+        assert set(refused) == set(nobody) == {200, 503} and refused == nobody
+        old, new = await town.counters("old"), await town.counters("new")
+        assert (old.started, old.completed, old.failed) == (refused[200] * 2, refused[200] * 2, 0)
+        tries = new.started - 2 * refused[503]  # each first try that was refused may have been followed by two more
+        assert 0 <= tries <= 2 * refused[503]
+        assert new.completed == new.failed == new.started
 
 
 async def test_a_try_that_a_retry_has_hidden_is_a_failure() -> None:

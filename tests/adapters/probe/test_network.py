@@ -5,8 +5,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +14,12 @@ from pathlib import Path
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import pytest
 
 from interlock.adapters.probe.network import NetworkProber, check
 from interlock.core.health import Answer, Identify, Probe, ProbeKind, SmokeTest
-from interlock.core.release import Artefact, Configuration, Release, Revision
+from interlock.core.release import Artefact, Configuration, Protocol, Release, Revision
 from interlock.ports.probe import Prober
 
 PATH = {"PATH": os.environ["PATH"]}
@@ -273,6 +274,52 @@ async def test_grpc_asks_for_the_service_in_the_path() -> None:
 async def test_grpc_to_a_server_that_speaks_something_else_is_an_answer() -> None:
     async with listening(answering({})) as address:
         assert not (await ask(Probe(kind=ProbeKind.GRPC), address)).ok
+
+
+def http2(status: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Talk:
+    """A server of HTTP/2 only, which ends a connection that begins otherwise."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        connection.initiate_connection()
+        writer.write(connection.data_to_send())
+        with suppress(h2.exceptions.ProtocolError):
+            while received := await reader.read(1 << 14):
+                for event in connection.receive_data(received):
+                    if isinstance(event, h2.events.StreamEnded):
+                        connection.send_headers(1, [(":status", status), *headers])
+                        connection.send_data(1, body, end_stream=True)
+                writer.write(connection.data_to_send())
+
+    return talk
+
+
+async def test_http_is_asked_in_http2_where_the_service_speaks_it() -> None:
+    probe = Probe(path="/ready", fields=(("database", "ok"),))
+    for protocol in (Protocol.H2C, Protocol.GRPC):
+        async with listening(http2("200", b'{"database": "ok"}')) as address:
+            assert await check(probe, address, Path("/"), PATH, protocol) == Answer(True)
+        async with listening(http2("503", b"no")) as address:
+            answer = await check(probe, address, Path("/"), PATH, protocol)
+            assert answer.reason == "GET /ready was answered 503 (no), expected 200–399"
+        async with listening(silent) as address:
+            answer = await check(Probe(timeout=SHORT), address, Path("/"), PATH, protocol)
+            assert "within 0.3 s" in answer.reason
+
+
+async def test_who_speaks_the_other_http_is_told_so() -> None:
+    async with listening(http2("200", b"")) as address:
+        answer = await check(Probe(), address, Path("/"), PATH, Protocol.HTTP1)
+    assert not answer.ok and "does the service speak HTTP/2 (`protocol: h2c` or `grpc`)?" in answer.reason
+
+    async def bad_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+
+    async with listening(bad_request) as address:
+        answer = await check(Probe(), address, Path("/"), PATH, Protocol.H2C)
+    assert not answer.ok and "does the service speak `protocol: http1`?" in answer.reason
 
 
 def revision(identify: Identify | None = None) -> Revision:

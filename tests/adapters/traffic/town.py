@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
+from tests.adapters.traffic.grpc_instance import GrpcInstance
+
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
 from interlock.adapters.http import Connection, Headers, HttpError, Response, ask
@@ -105,6 +107,7 @@ class Town:
         self.envoy = self.successor()
         self.metrics = EnvoyMetrics(self.envoy.socket, self.clock)
         self.instances: list[Instance] = []
+        self.others: list[GrpcInstance] = []
         self.port = 0
 
     def successor(self) -> Envoy:
@@ -170,6 +173,8 @@ class Town:
         await self.envoy.close(timedelta(0))
         for one in self.instances:
             await one.die()
+        for other in self.others:
+            await other.die()
 
     async def _healthy(self, name: str, addresses: tuple[str, ...]) -> bool:
         return frozenset(addresses) <= await self.envoy.healthy(name)

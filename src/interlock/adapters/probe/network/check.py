@@ -10,13 +10,23 @@ from typing import assert_never
 
 from interlock.adapters.probe.network import command, grpc, http
 from interlock.core.health import Answer, Probe, ProbeKind
+from interlock.core.release import Protocol
 
 
-async def check(probe: Probe, address: str, directory: Path, environment: Mapping[str, str]) -> Answer:
-    """Ask the instance at `address` (host:port). A command runs in `directory` with `environment`. Never raises."""
+async def check(
+    probe: Probe,
+    address: str,
+    directory: Path,
+    environment: Mapping[str, str],
+    protocol: Protocol = Protocol.HTTP1,
+) -> Answer:
+    """Ask the instance at `address` (host:port), in the HTTP that it speaks. Never raises.
+
+    A command runs in `directory` with `environment`.
+    """
     match probe.kind:
         case ProbeKind.HTTP:
-            return await _over_http(probe, address)
+            return await _over_http(probe, address, http2=protocol is not Protocol.HTTP1)
         case ProbeKind.TCP:
             return await _over_tcp(probe, address)
         case ProbeKind.GRPC:
@@ -27,8 +37,8 @@ async def check(probe: Probe, address: str, directory: Path, environment: Mappin
             assert_never(probe.kind)
 
 
-async def _over_http(probe: Probe, address: str) -> Answer:
-    response = await http.get(address, probe.path, probe.timeout)
+async def _over_http(probe: Probe, address: str, *, http2: bool) -> Answer:
+    response = await http.get(address, probe.path, probe.timeout, http2=http2)
     if isinstance(response, Answer):
         return response
     if not 200 <= response.status < 400:

@@ -8,22 +8,30 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.adapters.http import HttpError, Response, ask
+from interlock.adapters.probe.network import h2c
 from interlock.core.health import Answer
 
 LONGEST_BODY = 1 << 20
 _ABSENT = object()
 _QUOTED = 120
 
+# What h11 says of the first bytes of HTTP/2, which no line of HTTP/1.1 can begin with.
+_NOT_HTTP1 = "illegal request line"
+_ANSWERED_IN_HTTP2 = "; does the service speak HTTP/2 (`protocol: h2c` or `grpc`)?"
+
 
 async def get(
-    target: str, path: str, timeout: timedelta, *, method: str = "GET", host: str | None = None
+    target: str, path: str, timeout: timedelta, *, method: str = "GET", host: str | None = None, http2: bool = False
 ) -> Response | Answer:
     """Ask once; return the response, or an answer that says why there is none."""
-    headers = (("Host", host or target), ("User-Agent", "interlock-probe"), ("Accept", "*/*"))
+    headers = (("user-agent", "interlock-probe"), ("accept", "*/*"))
     try:
-        response = await ask(target, method, path, headers, b"", timeout=timeout)
+        if http2:
+            response = await h2c.ask(target, method, path, headers, timeout=timeout)
+        else:
+            response = await ask(target, method, path, (("Host", host or target), *headers), timeout=timeout)
     except HttpError as problem:
-        return Answer(False, str(problem))
+        return Answer(False, f"{problem}{_ANSWERED_IN_HTTP2 if _NOT_HTTP1 in str(problem) else ''}")
     except Exception as problem:  # a path or a method that HTTP does not allow
         return Answer(False, f"{method} {path} at {target}: {problem}")
     if len(response.body) > LONGEST_BODY:

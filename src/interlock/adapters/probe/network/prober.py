@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from interlock.adapters.http import Response
-from interlock.adapters.probe.network import command, http
+from interlock.adapters.http import HttpError, Response
+from interlock.adapters.probe.network import command, grpc, http
 from interlock.core.health import Answer, Identify, SmokeTest
-from interlock.core.release import Revision
+from interlock.core.release import Protocol, Revision
 
 _IDENTIFY_WITHIN = timedelta(seconds=5)
 _TAKEN_OVER = ("PATH", "HOME", "LANG", "TZ")
@@ -40,8 +40,13 @@ class NetworkProber:
         if test.command:
             environment = _environment(revision, preview)
             return _of(test, await command.check(test.command, self._directory(revision), environment, test.timeout))
+        if test.grpc is not None:
+            return _of(test, await grpc.check(_address(preview), test.grpc, test.timeout))
         response = await _get(preview, test.path, test.timeout, test.method)
-        return _of(test, response if isinstance(response, Answer) else _judge(test, revision, response))
+        answer = response if isinstance(response, Answer) else _judge(test, revision, response)
+        if not answer.ok and revision.release.configuration.protocol is Protocol.GRPC:
+            answer = Answer(False, f"{answer.reason}; a gRPC service is tested by `grpc` or by a `command`")
+        return _of(test, answer)
 
     async def identify(self, revision: Revision, preview: str) -> Answer:
         """Compare the header or field that the file names with the version; "not asked" where it names none."""
@@ -51,16 +56,17 @@ class NetworkProber:
         where = revision.release.configuration.identify
         if where is None or not (where.header or where.field):
             return Answer(True, "not asked")
-        response = await _get(preview, where.path, _IDENTIFY_WITHIN)
+        called = revision.release.configuration.protocol is Protocol.GRPC
+        path = grpc.HEALTH if called and where.path == "/" else where.path
+        response = await (_call(preview, path) if called else _get(preview, path, _IDENTIFY_WITHIN))
         if isinstance(response, Answer):
             return response
         found, expected, name = _version(response, where), revision.release.version, where.header or where.field
+        what = path if called else f"GET {path}"
         if found is None:
-            return Answer(
-                False, f"GET {where.path} was answered without {name}, expected {expected}{http.said(response)}"
-            )
+            return Answer(False, f"{what} was answered without {name}, expected {expected}{http.said(response)}")
         if found != expected:
-            return Answer(False, f"GET {where.path} was answered by version {found} ({name}), expected {expected}")
+            return Answer(False, f"{what} was answered by version {found} ({name}), expected {expected}")
         return Answer(True)
 
     def _hidden(self, answer: Answer, revision: Revision) -> Answer:
@@ -105,10 +111,22 @@ def _version(response: Response, where: Identify) -> str | None:
 async def _get(preview: str, path: str, timeout: timedelta, method: str = "GET") -> Response | Answer:
     """Ask below the preview URL. The names of a preview below .localhost are loopback's, resolved or not (RFC 6761)."""
     url = urlsplit(preview)
-    name = url.hostname or ""
-    address = "127.0.0.1" if name.endswith(".localhost") else name
     full = url.path.rstrip("/") + "/" + path.lstrip("/")
-    return await http.get(f"{address}:{url.port or 80}", full, timeout, method=method, host=url.netloc)
+    return await http.get(_address(preview), full, timeout, method=method, host=url.netloc)
+
+
+async def _call(preview: str, method: str) -> Response | Answer:
+    """Call a method of a gRPC service with an empty message; whatever comes of it, its headers say who answered."""
+    try:
+        return await grpc.call(_address(preview), method, b"", _IDENTIFY_WITHIN)
+    except HttpError as problem:
+        return Answer(False, str(problem))
+
+
+def _address(preview: str) -> str:
+    url = urlsplit(preview)
+    name = url.hostname or ""
+    return f"{'127.0.0.1' if name.endswith('.localhost') else name}:{url.port or 80}"
 
 
 def _environment(revision: Revision, preview: str) -> dict[str, str]:

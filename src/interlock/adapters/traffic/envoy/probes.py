@@ -19,18 +19,25 @@ from interlock.ports.traffic import Verified
 PROBES = 200
 FALSE_ALARM = 1e-6
 
+# A gRPC service is called: it need not answer anything else. Every server answers this call, if only that it has no
+# such method. We speak HTTP/1.1 to Envoy, which says the same in HTTP/2 to the instance; trailers are not waited for.
+HEALTH = "/grpc.health.v1.Health/Check"
+_GRPC = (("Content-Type", "application/grpc"), ("TE", "trailers"))
+_NOTHING = b"\0\0\0\0\0"  # an empty message, for the server as a whole
+
 _CONNECTIONS = 10
 _EACH_WITHIN = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Where and how to ask: the public listener, a path that an instance answers, the secret, the users' key."""
+    """Where and how to ask: the public listener, what an instance answers cheaply, the secret, the users' key."""
 
     target: str
     path: str
     secret: str
     sticky: Sticky
+    grpc: bool = False
 
 
 async def probe(question: Question) -> Mapping[str, int]:
@@ -72,11 +79,12 @@ def _binomial(total: int, hits: int, rate: float) -> float:
 
 async def _some(question: Question, times: int) -> Counter[str]:
     chosen: Counter[str] = Counter()
+    method, more, body = ("POST", _GRPC, _NOTHING) if question.grpc else ("GET", (), b"")
     async with Connection(question.target) as connection:
         for _ in range(times):
-            headers = ((SECRET, question.secret), *_key(question.sticky))
+            headers = ((SECRET, question.secret), *_key(question.sticky), *more)
             try:
-                answer = await connection.ask("GET", question.path, headers, timeout=_EACH_WITHIN)
+                answer = await connection.ask(method, question.path, headers, body, timeout=_EACH_WITHIN)
                 chosen[answer.header(CHOSEN) or ""] += 1
             except HttpError:
                 chosen[""] += 1

@@ -10,7 +10,7 @@ from interlock.adapters.traffic.envoy import config
 from interlock.adapters.traffic.envoy.admin import Admin, rds
 from interlock.adapters.traffic.envoy.config import Resource
 from interlock.adapters.traffic.envoy.files import Files
-from interlock.adapters.traffic.envoy.probes import Question, probe, weigh
+from interlock.adapters.traffic.envoy.probes import HEALTH, Question, probe, weigh
 from interlock.adapters.traffic.envoy.xds import Xds
 from interlock.core.release import Entrance
 from interlock.core.route import Route
@@ -118,13 +118,22 @@ class Routes:
     def _question(self, route: Route) -> Question:
         entrance = self._entrance(route.environment)
         target = f"{_reachable(entrance.address)}:{entrance.port}"
-        return Question(target, self._probe_path(route), self._files.secret(route.revisions), entrance.sticky)
+        path, grpc = self._cheap(route)
+        return Question(target, path, self._files.secret(route.revisions), entrance.sticky, grpc)
 
-    def _probe_path(self, route: Route) -> str:
-        """Ask for what readiness asks for, which every instance answers cheaply; "/" where that is not HTTP."""
+    def _cheap(self, route: Route) -> tuple[str, bool]:
+        """Ask for what readiness asks for, which every instance answers cheaply; else a gRPC service for its health.
+
+        "/" where neither is known. The second value says whether it is a call by gRPC.
+        """
         clusters = self._files.resources(self._files.cds)
-        found = (config.named(clusters, name) for name in (route.canary, route.stable) if name)
-        return next((path for one in found if one and (path := config.health_path(one))), "/")
+        found = [one for name in (route.canary, route.stable) if name and (one := config.named(clusters, name))]
+        for one in found:
+            if path := config.health_path(one):
+                return path, False
+            if config.speaks_grpc(one):
+                return HEALTH, True
+        return "/", False
 
     def _table(self, route: Route, *, prepared: bool = False) -> tuple[Resource, str]:
         """Return the route's table and version; raise TrafficError when it could not work: nothing is written then."""

@@ -15,13 +15,14 @@ from interlock.adapters.workload.process import log
 from interlock.adapters.workload.process.launch import Launch
 from interlock.adapters.workload.process.record import Place
 from interlock.core.health import Answer, Probe, ProbeKind
-from interlock.core.release import Instance
+from interlock.core.release import Instance, Protocol
 from interlock.ports.clock import Clock
 from interlock.ports.host import Host, HostError, Process
 from interlock.ports.workload import WorkloadError
 
-Check = Callable[[Probe, str, Path, Mapping[str, str]], Awaitable[Answer]]
-"""Asks one probe of the instance at an address, with the directory and environment that a command probe needs."""
+Check = Callable[[Probe, str, Path, Mapping[str, str], Protocol], Awaitable[Answer]]
+"""Asks one probe of the instance at an address, with the directory and environment that a command probe needs, and what
+the instance speaks."""
 
 FIRST_PAUSE = timedelta(seconds=0.5)
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -163,7 +164,8 @@ class Slot:
 
     async def _ask(self, probe: Probe) -> Answer:
         environment = self._launch.environment(self.number, self.place.port) if probe.command else {}
-        answer = await self._check(probe, self.address, self._launch.directory, environment)
+        protocol = self._configuration.protocol
+        answer = await self._check(probe, self.address, self._launch.directory, environment, protocol)
         if answer.ok:
             return answer
         return replace(answer, reason=log.hide(answer.reason, self._launch.hidden()))  # it quotes what was answered
