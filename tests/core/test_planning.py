@@ -1,13 +1,17 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from interlock.core.criteria import Criteria, WithoutProof
-from interlock.core.plan import Stage, StrategyName
-from interlock.core.planning import AUTO, Intent, Known, already_running, lay_out
+from interlock.core.foresight import AUTO
+from interlock.core.health import Probe, ProbeKind
+from interlock.core.load import Recipe
+from interlock.core.plan import Plan, Stage, StrategyName
+from interlock.core.planning import Intent, Known, already_running, lay_out
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision, Sticky, StickyBy
-from interlock.core.steps import Gate, GateName, SetWeight, Until, Watch
+from interlock.core.steps import Gate, GateName, Load, SetWeight, Smoke, Step, Until, Watch
 from interlock.core.strategy import Pace
 from interlock.core.weight import ALL, Weight
 
@@ -53,7 +57,114 @@ def test_traffic_that_can_prove_nothing_is_foretold_with_what_would_do() -> None
     (warning,) = [note for note in stage.notes if note.startswith("WARNING")]
     assert "nothing can be proven in 15 min" in warning
     assert "hold for at most 30 min and then go back" in warning
-    assert "more load" in warning
+    assert "0.2 requests/s measured, 0.002/s of them at 1 %" in warning
+    assert "no weight suffices within 15 min; a bake of 1 d 10 h 59 min" in warning
+    assert "(load: auto), 1,400 requests to each side at 10/s, 2 min 20 s" in warning
+
+
+def test_the_weight_that_would_do_is_proposed() -> None:
+    (warning,) = [note for note in lay_out(intent(weights=(Weight(100), ALL)), known(5.0)).notes if "WARNING" in note]
+    assert "nothing can be proven in 15 min" in warning
+    assert "What would do: a first weight of 10 %; a bake of 1 h 24 min; or synthetic load" in warning
+    better = lay_out(intent(weights=(Weight(1000), ALL)), known(5.0)).notes
+    assert not any("WARNING" in note for note in better)
+
+
+def test_the_time_that_is_proposed_would_do() -> None:
+    one = intent(weights=(Weight(100), ALL))
+    longer = replace(one, pace=replace(one.pace, first_bake=timedelta(hours=1, minutes=25)))
+    assert not any("WARNING" in note for note in lay_out(longer, known(5.0)).notes)
+
+
+def test_the_load_that_is_proposed_would_do() -> None:
+    stage = lay_out(loading(Recipe(always=False), weights=(Weight(100), ALL)), known(0.2))
+    assert not any("WARNING" in note for note in stage.notes)
+    assert any("users' requests prove nothing in 15 min, so synthetic load is to prove it" in n for n in stage.notes)
+    (step,) = loads(stage)
+    assert (step.requests, step.rate, step.duration) == (1400, 10, timedelta(seconds=140))
+
+
+def test_a_proof_that_comes_while_the_watch_holds_is_no_reason_to_warn() -> None:
+    notes = lay_out(intent(weights=(Weight(5000), ALL)), known(1.0)).notes
+    assert any("its watch holds for so long, beyond its bake of 15 min" in note for note in notes)
+    assert not any("WARNING" in note for note in notes)
+
+
+def test_a_rolling_rollout_is_foretold_too() -> None:
+    (warning,) = [note for note in lay_out(intent(StrategyName.ROLLING), known(0.1)).notes if "WARNING" in note]
+    assert "at 25 %: nothing can be proven in 15 min" in warning
+
+
+def loading(recipe: Recipe, strategy: StrategyName = StrategyName.CANARY, **more: Any) -> Intent:
+    one = intent(strategy, **more)
+    return replace(one, pace=replace(one.pace, load=recipe))
+
+
+def loads(stage: Stage) -> list[Load]:
+    return [step for step in stage.steps if isinstance(step, Load)]
+
+
+def before_each(stage: Stage) -> list[Weight]:
+    """Return the weights that come next after a load."""
+    steps = stage.steps
+    places = [place for place, step in enumerate(steps) if isinstance(step, Load)]
+    return [next(step.weight for step in steps[place:] if isinstance(step, SetWeight)) for place in places]
+
+
+@pytest.mark.parametrize("strategy", [StrategyName.CANARY, StrategyName.ROLLING])
+def test_a_load_is_sent_before_users_come_and_before_each_weight_that_needs_proof(strategy: StrategyName) -> None:
+    stage = lay_out(loading(Recipe(), strategy), known(1000.0))
+    assert before_each(stage) == weights(stage)[:-1]
+    kinds: list[type[Step]] = [type(step) for step in stage.steps]
+    assert kinds.index(Load) == kinds.index(Smoke) + 1
+    assert all((load.revision, load.beside) == (stage.revision.name, STABLE.name) for load in loads(stage))
+
+
+def test_a_single_instance_is_tried_by_load_before_it_gets_everything() -> None:
+    one = loading(Recipe(), StrategyName.ROLLING)
+    one = replace(one, release=replace(one.release, configuration=Configuration(("serve",))))
+    assert before_each(lay_out(one, known(1000.0))) == [ALL]
+
+
+def test_load_by_need_is_sent_only_where_users_cannot_prove_a_bake_in_time() -> None:
+    auto = Recipe(always=False)
+    needed = [before_each(lay_out(loading(auto), known(rate))) for rate in (1000.0, 10.0, 0.5)]
+    assert needed[0] == []
+    assert needed[2] == [Weight(points) for points in (500, 1000, 2500, 5000)]
+    assert set(needed[0]) <= set(needed[1]) < set(needed[2])
+    assert any("no synthetic load is sent" in note for note in lay_out(loading(auto), known(1000.0)).notes)
+
+
+def test_with_load_a_service_with_little_traffic_starts_small_all_the_same() -> None:
+    assert weights(lay_out(intent(), known(0.2)))[0] == Weight(5000)
+    assert weights(lay_out(loading(Recipe(always=False)), known(0.2)))[0] == Weight(500)
+
+
+def test_a_load_too_small_to_prove_anything_is_warned_of() -> None:
+    notes = lay_out(loading(Recipe(requests=300)), known(0.2)).notes
+    assert any(note.startswith("WARNING: 300 synthetic requests at 10/s prove nothing") for note in notes)
+
+
+def test_a_load_is_part_of_the_duration_and_of_the_plan() -> None:
+    without, with_load = lay_out(intent(), known(1000.0)), lay_out(loading(Recipe()), known(1000.0))
+    sent = sum((step.duration for step in loads(with_load)), timedelta(0))
+    within = sum((step.within for step in loads(with_load)), timedelta(0))
+    assert with_load.shortest - without.shortest == sent > timedelta(0)
+    assert with_load.longest - without.longest == within
+    assert with_load.watched == without.watched
+    plans = [Plan("shop", "v2", (stage,), datetime(2026, 1, 1, tzinfo=UTC)) for stage in (without, with_load)]
+    assert plans[0].hash != plans[1].hash
+
+
+def test_no_load_is_sent_where_there_is_nothing_to_compare_with_or_to_speak_to() -> None:
+    assert not loads(lay_out(loading(Recipe()), Known(None, None, 1)))
+    assert not loads(lay_out(loading(Recipe(), StrategyName.BLUE_GREEN), known(1.0)))
+    assert not loads(lay_out(replace(loading(Recipe()), criteria=None), known(1.0)))
+    grpc = loading(Recipe())
+    speaks = replace(grpc.release.configuration, readiness=Probe(ProbeKind.GRPC))
+    stage = lay_out(replace(grpc, release=replace(grpc.release, configuration=speaks)), known(1000.0))
+    assert not loads(stage)
+    assert any(note.startswith("WARNING: no synthetic load") for note in stage.notes)
 
 
 def test_what_follows_without_proof_is_the_policy_of_the_criteria() -> None:

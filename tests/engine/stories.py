@@ -110,7 +110,7 @@ class Story:
 
     def new_engine(self) -> Engine:
         world = self.world
-        self.engine = Engine(Ports(world, world, world, world, self.store, world), "keeper")
+        self.engine = Engine(Ports(world, world, world, world, self.store, world, world), "keeper")
         return self.engine
 
     async def deploy(self, *stages: Stage, supersede: bool = False) -> str:

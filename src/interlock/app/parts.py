@@ -10,8 +10,12 @@ from typing import Any
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
+from interlock.adapters.load import LoopbackLoader
 from interlock.adapters.metrics.envoy import EnvoyMetrics
+from interlock.adapters.metrics.exposed import ExposedMetrics
+from interlock.adapters.metrics.together import MetricsTogether
 from interlock.adapters.probe.network import NetworkProber, check
+from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy import Envoy
@@ -78,7 +82,7 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     host, clock = LocalHost(), SystemClock()
     processes = Processes(host, state.instances, clock, state.label, state.artefacts, state.secrets, check)
     envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries)
-    metrics = EnvoyMetrics(envoy.socket, clock)
+    metrics = MetricsTogether(EnvoyMetrics(envoy.socket, clock), ExposedMetrics(processes))
     prober = NetworkProber(state.artefacts, state.secrets)
-    store = SQLite(state.database)
-    return Parts(Ports(processes, envoy, metrics, prober, store, clock), processes, envoy)
+    store, recordings = SQLite(state.database), RecordingFiles(state.recordings)
+    return Parts(Ports(processes, envoy, metrics, prober, store, clock, LoopbackLoader(), recordings), processes, envoy)

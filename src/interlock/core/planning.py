@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from interlock.core.criteria import Criteria, WithoutProof
-from interlock.core.judge import time_to_prove
+from interlock.core import foresight
+from interlock.core.criteria import Criteria
+from interlock.core.foresight import AUTO
+from interlock.core.health import ProbeKind
 from interlock.core.plan import Stage, StrategyName
-from interlock.core.release import Entrance, Release, Revision, StickyBy
-from interlock.core.steps import spell
-from interlock.core.strategy import LAYOUTS, Pace, rollback
+from interlock.core.release import Entrance, Protocol, Release, Revision, StickyBy
+from interlock.core.strategy import LAYOUTS, Pace, one_by_one, rollback
 from interlock.core.weight import ALL, Weight
 
-AUTO = tuple(Weight(points) for points in (100, 500, 1000, 2500, 5000))
 UNKNOWN_TRAFFIC_STARTS_AT = Weight(500)
-LONGEST_LOAD = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,19 @@ def lay_out(intent: Intent, known: Known) -> Stage:
     """Lay out one environment's steps and its rollback, with notes on what the reader must know."""
     name = f"{intent.environment}-{intent.release.identity[:8]}-{known.number}"
     new = Revision(name, intent.environment, intent.release)
-    weights, notes = _weights(intent, known)
-    pace = replace(intent.pace, weights=weights, judged=intent.criteria is not None, staged=bool(intent.proven_in))
+    weights = _weights(intent, known)
+    way = one_by_one(new) if intent.strategy is StrategyName.ROLLING else weights
+    load = (
+        foresight.load(intent.pace, intent.criteria, known.requests_per_second, way) if _loads(intent, known) else None
+    )
+    pace = replace(
+        intent.pace,
+        weights=weights,
+        judged=intent.criteria is not None,
+        staged=bool(intent.proven_in),
+        load=load and load.recipe,
+        load_before=load.before if load else (),
+    )
     return Stage(
         intent.environment,
         intent.entrance,
@@ -68,7 +77,7 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         intent.criteria,
         intent.proven_in,
         intent.proof_valid_for,
-        (*_first(known, intent), *_stickiness(intent), *intent.notes, *notes),
+        (*_first(known, intent), *_stickiness(intent), *intent.notes, *_forecast(intent, known, way, load)),
     )
 
 
@@ -77,55 +86,49 @@ def already_running(intent: Intent, known: Known) -> bool:
     return known.stable is not None and known.stable.release.identity == intent.release.identity
 
 
-def _weights(intent: Intent, known: Known) -> tuple[tuple[Weight, ...], tuple[str, ...]]:
+def _weights(intent: Intent, known: Known) -> tuple[Weight, ...]:
+    """Return the weights as they are written, or else from the smallest on that can be proven within its bake."""
     if intent.weights is not None:
-        return intent.weights, _forecast(intent, known, intent.weights)
+        return intent.weights
     if intent.strategy is not StrategyName.CANARY or intent.criteria is None or known.stable is None:
-        return (*AUTO[1:], ALL), ()
+        return (*AUTO[1:], ALL)
+    from_5_percent = tuple(weight for weight in AUTO if weight >= UNKNOWN_TRAFFIC_STARTS_AT)
     if known.requests_per_second is None:
-        weights = tuple(weight for weight in AUTO if weight >= UNKNOWN_TRAFFIC_STARTS_AT)
-        return (*weights, ALL), ("the traffic is not measured yet: starting at 5 %; a step without proof holds",)
+        return (*from_5_percent, ALL)
     for position, weight in enumerate(AUTO):
-        if _proof_time(intent.criteria, known.requests_per_second, weight) <= intent.pace.first_bake:
-            weights = (*AUTO[position:], ALL)
-            return weights, _forecast(intent, known, weights)
-    weights = (AUTO[-1], ALL)
-    return weights, _forecast(intent, known, weights)
+        if foresight.proof_time(intent.criteria, known.requests_per_second, weight) <= intent.pace.first_bake:
+            return (*AUTO[position:], ALL)
+    return (*from_5_percent, ALL) if _loads(intent, known) else (AUTO[-1], ALL)
 
 
-def _forecast(intent: Intent, known: Known, weights: Sequence[Weight]) -> tuple[str, ...]:
+def _loads(intent: Intent, known: Known) -> bool:
+    """Whether synthetic load is wanted, and there are two sides that it can be sent to."""
+    wanted = intent.pace.load is not None and intent.criteria is not None and known.stable is not None
+    return wanted and intent.strategy is not StrategyName.BLUE_GREEN and not _speaks_grpc(intent.release)
+
+
+def _speaks_grpc(release: Release) -> bool:
+    configuration = release.configuration
+    return configuration.protocol is Protocol.GRPC or configuration.readiness.kind is ProbeKind.GRPC
+
+
+def _forecast(intent: Intent, known: Known, way: tuple[Weight, ...], load: foresight.Planned | None) -> tuple[str, ...]:
     """Say what the first weight's evidence needs, and when it cannot come, what would help."""
     criteria, rate = intent.criteria, known.requests_per_second
     if criteria is None or known.stable is None or intent.strategy is StrategyName.BLUE_GREEN:
         return ()
-    if rate is None:
-        return ("the traffic is not measured yet: whether the bakes suffice for proof cannot be foretold",)
-    first = weights[0]
-    needed = _proof_time(criteria, rate, first)
-    measured = f"{rate:.3g} requests/s measured, {rate * first.share:.2g}/s of them at {first}"
-    if needed <= intent.pace.first_bake:
-        bake = spell(intent.pace.first_bake)
-        return (f"{measured}: a healthy release is proven after about {spell(needed)} (bake {bake})",)
-    return (f"WARNING: {measured}: {_too_little(criteria, rate, intent.pace.first_bake, needed)}",)
+    notes = [] if intent.pace.load is None or not _speaks_grpc(intent.release) else [_NO_LOAD]
+    if way[0] != ALL:
+        chosen = intent.weights is None and intent.strategy is StrategyName.CANARY
+        notes.append(
+            foresight.unmeasured(way[0], chosen=chosen)
+            if rate is None
+            else foresight.forecast(intent.pace, criteria, rate, way, load, may_load=not _speaks_grpc(intent.release))
+        )
+    return (*notes, *(load.notes(criteria) if load else ()))
 
 
-def _too_little(criteria: Criteria, rate: float, bake: timedelta, needed: timedelta) -> str:
-    what = {
-        WithoutProof.HOLD: f"the step will hold for at most {spell(criteria.hold_at_most)} and then go back",
-        WithoutProof.ADVANCE: "the step will advance unproven, by policy",
-        WithoutProof.ROLL_BACK: "the step will go back, by policy",
-    }[criteria.without_proof]
-    longer = "no bake is long enough" if needed == timedelta.max else f"a bake of {spell(needed)}"
-    better = [weight for weight in AUTO if _proof_time(criteria, rate, weight) <= bake]
-    more = f"a first weight of {better[0]}" if better else f"no weight suffices within {spell(bake)}"
-    load = next(n for n in (1, 2, 5, 10, 20, 50, 100, 1000) if time_to_prove(criteria, n) <= min(bake, LONGEST_LOAD))
-    offers = f"{more}; {longer}; or {load} requests/s more load"
-    return f"nothing can be proven in {spell(bake)}; {what}. What would do: {offers}"
-
-
-def _proof_time(criteria: Criteria, rate: float, weight: Weight) -> timedelta:
-    stable = rate * weight.rest.share
-    return time_to_prove(criteria, rate * weight.share, stable_requests_per_second=stable or None)
+_NO_LOAD = "WARNING: no synthetic load is sent, as it speaks HTTP and a gRPC service would only refuse it"
 
 
 def _first(known: Known, intent: Intent) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from interlock.core.steps import (
     Drain,
     Gate,
+    Load,
     Retire,
     Settle,
     SetWeight,
@@ -26,6 +27,7 @@ from interlock.core.steps import (
 )
 from interlock.engine.gate import gate
 from interlock.engine.leave import drain, retire
+from interlock.engine.load import load
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import CALL_WITHIN, LATER, Outcome, Scene
 from interlock.engine.start import smoke, start
@@ -88,6 +90,8 @@ class Performer:
                 return within
             case Start(within=within) | SetWeight(within=within) | Drain(within=within):
                 return within + 2 * CALL_WITHIN
+            case Load(within=within):
+                return within + 4 * CALL_WITHIN
             case Gate(patience=patience):
                 return patience + 2 * CALL_WITHIN
             case Watch(duration=duration, patience=patience):
@@ -110,6 +114,8 @@ class Performer:
                 return start(self.scene, step)
             case Smoke():
                 return smoke(self.scene, step)
+            case Load():
+                return load(self.scene, step)
             case SetWeight() if self.scene.rollout().going_back:
                 return take_back(self.scene, step)
             case SetWeight():

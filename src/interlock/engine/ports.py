@@ -8,8 +8,10 @@ from datetime import timedelta
 from interlock.core.interlocks import Strength, World
 from interlock.core.plan import Stage
 from interlock.ports.clock import Clock
+from interlock.ports.load import Loader
 from interlock.ports.metrics import Metrics
 from interlock.ports.probe import Prober
+from interlock.ports.recordings import Recordings
 from interlock.ports.store import Store
 from interlock.ports.traffic import Traffic
 from interlock.ports.workload import Workload
@@ -25,6 +27,8 @@ class Ports:
     prober: Prober
     store: Store
     clock: Clock
+    load: Loader
+    recordings: Recordings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ _NEVER_SENT = ("upstream_cx_none_healthy", "upstream_rq_pending_failure_eject", 
 # gRPC fails with HTTP status 200. Of its codes these are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
 # INTERNAL, UNAVAILABLE, DATA_LOSS (OpenTelemetry's conventions for spans of an RPC server).
 _GRPC_FAULTS = tuple(f"grpc.{code}" for code in (2, 4, 12, 13, 14, 15))
-_COUNTS = ("total", "completed", "5xx", "retry", "active")
+_COUNTS = ("total", "completed", "4xx", "5xx", "retry", "active")
+_PREVIEW = "~preview"  # what a revision's preview is called besides: see the proxy's configuration
 
 
 class EnvoyMetrics:
@@ -41,14 +42,22 @@ class EnvoyMetrics:
 
     async def read(self, revisions: tuple[str, ...]) -> Reading:
         """Read all counters in one request. A revision unknown to Envoy is missing: that is blindness, not zero."""
-        stats = await self._stats(revisions)
+        return await self._read({name: name for name in revisions})
+
+    async def read_previews(self, revisions: tuple[str, ...]) -> Reading:
+        """Read likewise what came by their previews; there 4xx answers are failures too."""
+        return await self._read({name: f"{name}{_PREVIEW}" for name in revisions})
+
+    async def _read(self, clusters: Mapping[str, str]) -> Reading:
+        """Read the counters of each revision's cluster."""
+        stats = await self._stats(clusters.values())
         at, boot = self._clock.monotonic(), self._clock.boot
         self._notice_restart(at - float(stats.get("server.uptime", 0)))
-        found = {name: {SOURCE: self._counters(name, stats)} for name in revisions if _stat(name, "total") in stats}
-        return Reading(at, boot, found)
+        there = {name: cluster for name, cluster in clusters.items() if _stat(cluster, "total") in stats}
+        return Reading(at, boot, {name: {SOURCE: self._counters(one, stats)} for name, one in there.items()})
 
-    async def _stats(self, revisions: tuple[str, ...]) -> dict[str, Any]:
-        names = "|".join(map(re.escape, revisions))
+    async def _stats(self, clusters: Iterable[str]) -> dict[str, Any]:
+        names = "|".join(map(re.escape, clusters))
         wanted = (*_NEVER_SENT, *_GRPC_FAULTS, *(f"upstream_rq_{name}" for name in (*_COUNTS, "time")))
         counts = "|".join(map(re.escape, wanted))
         pattern = quote(rf"^(cluster\.({names})\.({counts})|server\.uptime)$")
@@ -67,9 +76,9 @@ class EnvoyMetrics:
             self._seen.clear()
             self._began = began
 
-    def _counters(self, revision: str, stats: Mapping[str, Any]) -> Counters:
-        read = _read(revision, stats)
-        before = self._seen.get(revision, Counters())
+    def _counters(self, cluster: str, stats: Mapping[str, Any]) -> Counters:
+        read = _read(cluster, stats)
+        before = self._seen.get(cluster, Counters())
         # Envoy's workers count on while we read: a number may be a few behind another, but none may ever fall.
         read = Counters(
             max(before.started, read.started),
@@ -78,19 +87,20 @@ class EnvoyMetrics:
             read.latency,
             max(before.abandoned, read.abandoned),
         )
-        self._seen[revision] = read
+        self._seen[cluster] = read
         return read
 
 
-def _read(revision: str, stats: Mapping[str, Any]) -> Counters:
+def _read(cluster: str, stats: Mapping[str, Any]) -> Counters:
     """Work out the counters of one revision.
 
     A try that a retry has hidden was started, completed and failed. A request that its user gave up before the
-    answer began is in no counter: it was started, is not under way any more, and was not completed.
+    answer began is in no counter: it was started, is not under way any more, and was not completed. Whoever asks for
+    what is not there gets a 4xx and is to blame for it; by a preview it is we who ask, for what should be there.
     """
 
     def count(*names: str) -> float:
-        return sum(float(stats.get(f"cluster.{revision}.{name}", 0)) for name in names)
+        return sum(float(stats.get(f"cluster.{cluster}.{name}", 0)) for name in names)
 
     retried = count("upstream_rq_retry")
     started = count("upstream_rq_total", *_NEVER_SENT)
@@ -98,7 +108,8 @@ def _read(revision: str, stats: Mapping[str, Any]) -> Counters:
     abandoned = max(0.0, started - count("upstream_rq_active") - completed)
     # A gRPC call that Envoy itself answers is in both: the larger of the two never counts one twice.
     failed = max(count("upstream_rq_5xx"), count(*_GRPC_FAULTS)) + retried
-    latency = _latency(stats.get(_stat(revision, "time"), ()))
+    failed += count("upstream_rq_4xx") if cluster.endswith(_PREVIEW) else 0.0
+    latency = _latency(stats.get(_stat(cluster, "time"), ()))
     return Counters(max(started, completed), completed, failed, latency, abandoned)
 
 
@@ -121,5 +132,5 @@ def _by_name(stats: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _stat(revision: str, name: str) -> str:
-    return f"cluster.{revision}.upstream_rq_{name}"
+def _stat(cluster: str, name: str) -> str:
+    return f"cluster.{cluster}.upstream_rq_{name}"

@@ -4,11 +4,13 @@ from interlock.core.judge.baseline import Baseline, History
 from interlock.core.judge.evidence import Evidence, begin, observe, step
 from interlock.core.judge.joint import joint_odds_against, judge_both
 from interlock.core.judge.judgement import Finding, Judgement, judge
+from interlock.core.judge.latency import ENOUGH_ANSWERS
 from interlock.core.judge.proof import time_to_prove
 from interlock.core.judge.record import decode, encode
 from interlock.core.judge.verdict import Verdict, decide, odds_against
 
 __all__ = [
+    "ENOUGH_ANSWERS",
     "Baseline",
     "Evidence",
     "Finding",
