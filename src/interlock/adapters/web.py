@@ -1,0 +1,98 @@
+"""How do we ask a server that somebody else runs, over HTTPS or HTTP, and never wait longer or read more than we said?
+
+Gates, incidents and notifications speak to such servers; what is our own, on loopback and unix sockets, is asked by
+`http`. No redirect is followed: a token must not go where it was not sent. Errors name the server and the path; never
+a query, a header or a body, in which secrets may be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+LARGEST = 4 * 1024 * 1024
+
+
+class WebError(Exception):
+    """No usable answer came; the message says from whom and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One complete answer, whatever its status; header names are in lower case."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON; raise WebError when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise WebError(f"{shown(self.url)} answered {self.status} with something that is not JSON") from error
+
+    def good(self) -> Answer:
+        """Return the answer if its status is 2xx; raise WebError otherwise."""
+        if not 200 <= self.status < 300:
+            raise WebError(f"{shown(self.url)} answered {self.status}{_hint(self.status)}")
+        return self
+
+
+async def ask(
+    method: str,
+    url: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    timeout: timedelta,
+    largest: int = LARGEST,
+) -> Answer:
+    """Ask once, in `timeout` all told; read at most `largest` bytes. Raises WebError."""
+    import asyncio
+
+    import httpx2  # imported late: looking at a rollout must be quick
+
+    seconds = timeout.total_seconds()
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            httpx2.AsyncClient(timeout=seconds, follow_redirects=False) as client,
+            client.stream(method, url, params=query, headers=headers, content=body) as response,
+        ):
+            read = bytearray()
+            async for chunk in response.aiter_bytes():
+                read += chunk
+                if len(read) > largest:
+                    raise WebError(f"{shown(url)} answered with more than {largest} bytes")
+            found = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(url, response.status_code, found, bytes(read))
+    except (TimeoutError, httpx2.TimeoutException) as error:
+        raise WebError(f"{shown(url)} gave no complete answer within {seconds:g} s") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        raise WebError(f"{shown(url)} cannot be reached: {_plainly(error)}") from error
+
+
+def shown(url: str) -> str:
+    """Return a URL as it may be written down: without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+
+
+def _hint(status: int) -> str:
+    if status in (401, 403):
+        return ": is the token right, and may it read this?"
+    return ": a redirect, which is not followed; name the final address" if 300 <= status < 400 else ""
+
+
+def _plainly(error: Exception) -> str:
+    """Say what went wrong without what was asked."""
+    return type(error).__name__ if isinstance(error, ValueError) else (str(error).split(" for url ")[0] or repr(error))
