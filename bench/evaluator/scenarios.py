@@ -207,7 +207,7 @@ def _regressions_besides() -> Iterator[Scenario]:
     yield bad("even split 0.5->2%", canary_errors=0.02, canary_rate=100.0, stable_rate=100.0)
     yield bad("slow leak, late x2.5", canary_latency=_LEAK, onset=600, horizon=1800, tail=_tail(slowed(USUAL, 2.5)))
     yield bad("sides in turns 0.5->5%", canary_errors=0.05, in_turns=True)
-    yield bad("rare bursts 30%", canary_errors=_RARE, stable_errors=0.001, average=0.3 / 9, horizon=1800)
+    yield bad("rare bursts 30%", canary_errors=_RARE, stable_errors=0.0, average=0.3 / 9, onset=80, horizon=1800)
     yield bad("poisons both 6%", canary_errors=0.06, stable_errors=0.06, past_errors=0.005)
     yield bad("hangs", canary_wait=inf, average=1.0)
     yield bad("hangs, late", canary_wait=steps((0, 0.0), (450, inf)), onset=450, average=1.0)

@@ -81,8 +81,8 @@ def run(judge: Judge) -> list[Outcome]:
 
 
 def _outcome(trap: Trap, made: Sequence[str]) -> Outcome:
-    first = next(((d, i + 1) for i, d in enumerate(made) if d != "continue"), None)
-    got = made[-1] if first is None else f"{made[-1]} (first {first[0]} at poll {first[1]})"
+    decided = [i for i, d in enumerate(made) if d == made[-1]]
+    got = made[-1] if made[-1] == "continue" else f"{made[-1]}, poll {decided[0] + 1}"
     return Outcome(trap.name, trap.wanted, trap.right(made), got)
 
 
@@ -97,8 +97,8 @@ def counters() -> Outcome:
             raw = {"requests": reading[0], "errors": reading[1], "buckets": np.array([0])}
         done = instance.push(raw)
         got.append(None if done is None else (done["requests"], done["errors"]))
-    shown = " ".join("-" if g is None else f"{g[0]:g}/{g[1]:g}" for g in got)
-    return Outcome("28 raw counters: restart, missing, torn", "increments as they were", got == wanted, shown)
+    shown = "exact" if got == wanted else " ".join("-" if g is None else f"{g[0]:g}/{g[1]:g}" for g in got)
+    return Outcome("28 raw counters: restart, missing, torn", "exact increments", got == wanted, shown)
 
 
 def never(decision: str) -> Check:
@@ -167,7 +167,7 @@ def _traps() -> list[Trap]:
         ),
         trap(
             "04 one request a poll, all fail",
-            "rollback within 8 requests",
+            "rollback, 8 requests",
             back_by(8),
             (counts(1, 1), counts(19, 0), 20),
             history=counts(19, 0),
