@@ -20,6 +20,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.calls import Calls
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -78,9 +80,11 @@ def blame(cuts: Path) -> dict[str, str]:
 class Traffic:
     """Users in a process of their own, as an asynchronous context; `counts` holds all once it has ended."""
 
-    def __init__(self, port: int, rate: float = 100, users: int = 20, patience: float = 15) -> None:
+    def __init__(
+        self, port: int, rate: float = 100, users: int = 20, patience: float = 15, *, grpc: bool = False
+    ) -> None:
         self.counts = Counts()
-        options = ("--rate", str(rate), "--users", str(users), "--patience", str(patience))
+        options = ("--rate", str(rate), "--users", str(users), "--patience", str(patience), *["--grpc"][: int(grpc)])
         self._argv = (sys.executable, "-m", "bench.traffic", str(port), *options)
 
     async def __aenter__(self) -> Traffic:
@@ -136,10 +140,10 @@ class _Answer(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
-    def ask(self, request: bytes) -> asyncio.Future[tuple[str, str]]:
+    def ask(self, path: str, keeps: bool) -> asyncio.Future[tuple[str, str]]:
         self._received = b""
         self.answered = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
+        self.transport.write(_request(path, keeps))
         return self.answered
 
     def data_received(self, data: bytes) -> None:
@@ -169,8 +173,9 @@ def _header(head: bytes, name: bytes) -> str:
 class _Users:
     """The users of one process."""
 
-    def __init__(self, port: int, rate: float, users: int, patience: float) -> None:
+    def __init__(self, port: int, rate: float, users: int, patience: float, speak: type[_Answer] | type[Calls]) -> None:
         self._port, self._users, self._every, self._patience = port, users, users / rate, patience
+        self._speak = speak
         self._token, self._number = f"{os.getpid():x}{random.randrange(1 << 16):x}", 0
         self._over = asyncio.Event()
         self.counts = Counts()
@@ -185,7 +190,7 @@ class _Users:
 
     async def _user(self, number: int) -> None:
         keeps = number % 2 == 0
-        connection: _Answer | None = None
+        connection: _Answer | Calls | None = None
         turn = asyncio.get_running_loop().time() + self._every * random.random()
         while await self._wait(turn):
             turn = max(turn + self._every, asyncio.get_running_loop().time())
@@ -199,7 +204,7 @@ class _Users:
                 await asyncio.wait_for(self._over.wait(), pause)
         return not self._over.is_set()
 
-    async def _turn(self, connection: _Answer | None, keeps: bool) -> _Answer | None:
+    async def _turn(self, connection: _Answer | Calls | None, keeps: bool) -> _Answer | Calls | None:
         """Ask once; return the connection for the next time, if there is to be one."""
         self._number += 1
         path, began = f"/r/{self._token}-{self._number}", time.time()
@@ -207,8 +212,8 @@ class _Users:
             async with asyncio.timeout(self._patience):
                 if connection is None or not connection.usable:
                     loop = asyncio.get_running_loop()
-                    _, connection = await loop.create_connection(_Answer, "127.0.0.1", self._port)
-                status, side = await connection.ask(_request(path, keeps))
+                    _, connection = await loop.create_connection(self._speak, "127.0.0.1", self._port)
+                status, side = await connection.ask(path, keeps)
         except (OSError, EOFError, TimeoutError) as error:
             kind = {EOFError: "closed", TimeoutError: "timed out"}.get(type(error), type(error).__name__)
             self._failed(began, path, "", kind, keeps)
@@ -261,10 +266,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100, help="requests a second, of all users together")
     parser.add_argument("--users", type=int, default=20, help="half of them keep their connection")
     parser.add_argument("--patience", type=float, default=15, help="seconds after which a user gives up")
+    parser.add_argument("--grpc", action="store_true", help="users call by gRPC, and do not ask by HTTP/1.1")
     chosen = parser.parse_args()
+    speak = Calls if chosen.grpc else _Answer
 
     async def all_day() -> None:
-        await _serve(_Users(chosen.port, chosen.rate, chosen.users, chosen.patience))
+        await _serve(_Users(chosen.port, chosen.rate, chosen.users, chosen.patience, speak))
 
     asyncio.run(all_day())
 

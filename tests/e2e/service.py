@@ -3,10 +3,12 @@
 `manners.json` holds: `version`; `says`, the version its answers claim (else the same); `errors`, the share of requests
 answered 500 once it has had `errors_after` of them; `latency`, seconds for an answer; `hangs`, whether it answers no
 user; `dies_after`, so many users' requests; `start`, seconds until it listens, in all slots `from_slot` on; `crashes`,
-whether it ends before that; `sick`, whether it is never ready; `stubborn`, whether it ignores SIGTERM.
+whether it ends before that; `sick`, whether it is never ready; `stubborn`, whether it ignores SIGTERM; `spread`, the
+deviation of the logarithm of its latency, whose median is `latency` then; `outage`, two numbers of seconds: it fails
+all users in the last so many of every so many by the clock.
 
 Paths: /healthz and /smoke, which are always answered well, /slow/SECONDS, /stream/SECONDS, all others. With ACCEPTS in
-its environment, it appends the time of each user's request to that file.
+its environment, it appends the time of each user's request to that file, and with BADS the time of each that it fails.
 """
 
 from __future__ import annotations
@@ -24,8 +26,14 @@ from typing import Any
 
 MANNERS: dict[str, Any] = json.loads((Path(__file__).parent / "manners.json").read_text())
 VERSION: str = MANNERS["version"]
-ACCEPTS = os.environ.get("ACCEPTS")
-_accepts = os.open(ACCEPTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if ACCEPTS else -1
+
+
+def _log(variable: str) -> int:
+    file = os.environ.get(variable)
+    return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if file else -1
+
+
+_accepts, _bads = _log("ACCEPTS"), _log("BADS")
 _served = 0
 
 
@@ -53,14 +61,17 @@ class Conversation(asyncio.Protocol):
         _count()
         kind, _, seconds = path.removeprefix("/").partition("/")
         if MANNERS.get("hangs"):
+            _write(_bads)
             return
         if kind == "stream":
             self._stream(float(seconds))
             return
         fails = _served > MANNERS.get("errors_after", 0) and random.random() < MANNERS.get("errors", 0)
+        fails = fails or _in_outage()
+        if fails:
+            _write(_bads)
         status = "500 Oops" if fails else "200 OK"
-        latency = float(MANNERS.get("latency", 0.02)) * random.uniform(0.75, 1.25)
-        later = float(seconds) if kind == "slow" else latency
+        later = float(seconds) if kind == "slow" else _latency()
         asyncio.get_running_loop().call_later(later, self._answer, status)
 
     def _answer(self, status: str) -> None:
@@ -89,11 +100,27 @@ def says() -> str:
     return str(MANNERS.get("says", VERSION))
 
 
+def _latency() -> float:
+    usual = float(MANNERS.get("latency", 0.02))
+    if "spread" in MANNERS:
+        return usual * random.lognormvariate(0, MANNERS["spread"])
+    return usual * random.uniform(0.75, 1.25)
+
+
+def _in_outage() -> bool:
+    every, lasting = MANNERS.get("outage", (1, 0))
+    return time.time() % every >= every - lasting > 0
+
+
+def _write(log: int) -> None:
+    if log >= 0:
+        os.write(log, struct.pack("<d", time.time()))
+
+
 def _count() -> None:
     global _served
     _served += 1
-    if _accepts >= 0:
-        os.write(_accepts, struct.pack("<d", time.time()))
+    _write(_accepts)
     if _served >= MANNERS.get("dies_after", sys.maxsize):
         print("fatal: as asked", flush=True)
         os._exit(3)

@@ -31,10 +31,11 @@ from interlock.app.state import StateDirectory
 from interlock.app.verbs import App, KeeperError, NoSuchRollout, View
 from interlock.core.criteria import Criteria
 from interlock.core.events import OrderKind
-from interlock.core.health import Identify, Probe, SmokeTest
+from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
+from interlock.core.load import Recipe
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
-from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision, Sticky, StickyBy
+from interlock.core.release import Artefact, Configuration, Entrance, Protocol, Release, Revision, Sticky, StickyBy
 from interlock.core.rollout import Rollout
 from interlock.core.strategy import LAYOUTS, Pace, rollback
 from interlock.core.weight import ALL, Weight
@@ -71,6 +72,8 @@ class Wish:
     secrets: tuple[tuple[str, str], ...] = ()
     recovered_for: timedelta = SECOND
     entrance: Entrance | None = None
+    grpc: bool = False
+    load: Recipe | None = None
 
 
 class PatientApp(App):
@@ -249,7 +252,7 @@ class Town:
         return (await self.proofs())[0].revision.release.version
 
     def _artefact(self, wish: Wish) -> Artefact:
-        service = (Path(__file__).parent / "service.py").read_bytes()
+        service = (Path(__file__).parent / ("grpc_service.py" if wish.grpc else "service.py")).read_bytes()
         manners = json.dumps({"version": wish.version, **wish.manners}).encode()
         digest = hashlib.sha256(service + manners).hexdigest()
         place = self.state.artefacts / digest
@@ -288,9 +291,9 @@ class Town:
         route = json.loads((self.state.envoy / f"rds-{ENVIRONMENT}.json").read_text())["version_info"]
         assert route.startswith(f"stable={name} canary= weight=0 "), route
 
-    def traffic(self, rate: float = 100, users: int = 20, patience: float = 15) -> Traffic:
+    def traffic(self, rate: float = 100, users: int = 20, patience: float = 15, *, grpc: bool = False) -> Traffic:
         """Return users of production."""
-        return Traffic(self.port, rate, users, patience)
+        return Traffic(self.port, rate, users, patience, grpc=grpc)
 
     def failed(self, counts: Counts, *bad: str) -> list[str]:
         """Return, in words, what failed and was not the fault of the bad versions named."""
@@ -349,24 +352,28 @@ def _stage(wish: Wish, entrance: Entrance, new: Revision, old: Revision | None) 
         recovered_for=wish.recovered_for,
         judged=wish.proven,
         staged=False,
+        load=wish.load,
+        load_before=wish.weights[:1],
     )
     steps, back = LAYOUTS[wish.strategy](new, old, pace), rollback(new, old, pace)
     return Stage(ENVIRONMENT, entrance, wish.strategy, new, old, steps, back, wish.criteria)
 
 
 def _configuration(wish: Wish) -> Configuration:
-    identify = Identify(header="x-version", path="/smoke") if wish.identify else None
+    identify = Identify(header="x-version", path="/" if wish.grpc else "/smoke") if wish.identify else None
+    by_http = SmokeTest("it answers", "/smoke", fields=(("version", wish.version),))
     return Configuration(
-        wish.command,
+        (sys.executable, "-I", "service.py") if wish.grpc else wish.command,
         wish.instances,
         environment=wish.environment,
         secrets=wish.secrets,
-        readiness=READY,
+        readiness=Probe(ProbeKind.GRPC, path="") if wish.grpc else READY,
         identify=identify,
-        smoke_tests=(SmokeTest("it answers", "/smoke", fields=(("version", wish.version),)),),
+        smoke_tests=(SmokeTest("it serves", grpc="") if wish.grpc else by_http,),
         start_within=wish.start_within,
         drain_within=wish.drain_within,
         stop_within=wish.stop_within,
+        protocol=Protocol.GRPC if wish.grpc else Protocol.HTTP1,
     )
 
 
