@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from interlock.core.sample import Counters, Reading, Side, difference
+from interlock.core.sample import Counters, Events, Reading, Side, carried, difference
 
 
 def reading(at: float, boot: str = "one", **revisions: dict[str, Counters]) -> Reading:
@@ -111,3 +111,69 @@ def test_what_users_gave_up_is_neither_completed_nor_pending() -> None:
     sample = difference(before, after, "new", None)
     assert sample is not None and sample.canary is not None
     assert (sample.canary.completed, sample.canary.abandoned, sample.canary.pending) == (1, 7, 4)
+
+
+# What is carried on when it was not counted for once
+
+
+def counted(at: float, **requests: float) -> Reading:
+    return Reading(at, "boot", {name: {"proxy": Counters(n, n)} for name, n in requests.items()})
+
+
+def test_a_revision_that_was_not_counted_once_is_counted_from_where_it_was() -> None:
+    kept = carried(counted(1, new=100, old=900), counted(2, old=990))
+    sample = difference(kept, counted(3, new=120, old=1080), "new", "old")
+    assert sample is not None and sample.canary is not None and sample.stable is not None
+    assert (sample.canary.completed, sample.stable.completed) == (20, 90)
+
+
+def test_another_boot_begins_anew() -> None:
+    after = Reading(1, "another", {})
+    assert carried(counted(5, new=100), after) == after
+
+
+# Metrics that the user names
+
+
+def shown(at: float, **lives: tuple[float, float] | None) -> Reading:
+    """What the lives of the instances of "new" have counted: (events, bad); None for one that is not seen."""
+    named = {life: {} if now is None else {"checkouts": Events(*now)} for life, now in lives.items()}
+    return Reading(at, "boot", {"new": {"proxy": Counters(at, at)}}, {"new": named})
+
+
+def checkouts(before: Reading, after: Reading) -> Events | None:
+    sample = difference(before, after, "new", None)
+    assert sample is not None and sample.canary is not None
+    return sample.canary.named.get("checkouts")
+
+
+def test_the_instances_counts_are_subtracted_each_for_itself_and_summed_then() -> None:
+    assert checkouts(shown(1, a=(100, 1), b=(50, 0)), shown(2, a=(110, 2), b=(70, 0))) == Events(30, 1)
+
+
+def test_a_replaced_instance_does_not_look_like_a_reset_of_the_sum() -> None:
+    before = shown(1, a=(10_000, 50), b=(10_000, 50))
+    assert checkouts(before, shown(2, a=(10_100, 50), c=(0, 0))) == Events(100, 0)
+
+
+def test_an_instance_that_counts_from_zero_again_under_its_old_name_was_reset() -> None:
+    assert checkouts(shown(1, a=(100, 5)), shown(2, a=(40, 0))) == Events(40, 0)
+
+
+def test_an_instance_seen_for_the_first_time_only_sets_its_starting_point() -> None:
+    assert checkouts(shown(1, a=(100, 5)), shown(2, a=(110, 5), b=(9000, 900))) == Events(10, 0)
+
+
+def test_an_instance_that_was_not_seen_once_is_counted_from_where_it_was() -> None:
+    kept = carried(shown(1, a=(100, 5), b=(70, 0)), shown(2, a=(120, 5), b=None))
+    assert checkouts(kept, shown(3, a=(130, 6), b=(90, 2))) == Events(30, 3)
+
+
+def test_a_metric_that_nobody_shows_is_missing_and_not_zero() -> None:
+    assert checkouts(shown(1, a=(100, 5)), shown(2, a=None)) is None
+
+
+def test_what_was_shown_while_the_proxy_was_not_counted_is_counted_later() -> None:
+    unseen = Reading(2, "boot", {}, shown(2, a=(150, 9)).named)
+    kept = carried(shown(1, a=(100, 5)), unseen)
+    assert checkouts(kept, shown(3, a=(160, 9))) == Events(60, 4)

@@ -138,8 +138,8 @@ class Planner:
         kept = await store.recall(environment.name)
         newest = await store.rollouts(1)
         number = int(newest[0].run.rsplit("-", 1)[1]) + 1 if newest else 1
-        rate = _rate(kept["history"]) if kept else None
-        return Known(proofs[0].revision if proofs else None, rate, number)
+        history = _history(kept["history"]) if kept else History()
+        return Known(proofs[0].revision if proofs else None, _rate(history), number, history.baseline.answers)
 
     async def _still_proven(self, store: SQLite, intent: Intent, known: Known) -> bool:
         """Say whether this release runs here already and, where that proves it for production, not too long ago."""
@@ -182,11 +182,15 @@ def _earlier(proofs: tuple[Proof, ...], to: str | None) -> Proof:
     return earlier[0]
 
 
-def _rate(kept: Any) -> float | None:
-    """Return requests per second over the last hour; None before there were twenty seconds of it."""
+def _history(kept: Any) -> History:
+    """Return stable's last hour; none when it was written by another version, as if nothing had been measured."""
     try:
-        history = restore(History, kept)
-    except ValueError:  # written by another version: as if nothing had been measured
-        return None
+        return restore(History, kept)
+    except ValueError:
+        return History()
+
+
+def _rate(history: History) -> float | None:
+    """Return requests per second over the last hour; None before there were twenty seconds of it."""
     seconds = sum(covered for covered, _ in history.blocks)
     return history.baseline.requests / seconds if seconds >= timedelta(seconds=20).total_seconds() else None

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from interlock.core.metric import Series
 from interlock.core.weight import ALL, NONE, Weight
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -93,6 +94,15 @@ def factor(value: object) -> float:
     match = _TIMES.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or not 1 < float(match[1]) <= 1000:
         raise ValueError(f'expected a factor above 1 such as "2x", found {found(value)}')
+    return float(match[1])
+
+
+def times(value: object) -> float:
+    """Read ``2x`` or ``0.5`` as a factor; above 0."""
+    text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    match = _TIMES.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or not 0 < float(match[1]) <= 100:
+        raise ValueError(f'expected a factor above 0 and at most 100 such as "1x", found {found(value)}')
     return float(match[1])
 
 
@@ -207,6 +217,11 @@ def regex(value: str) -> str:
     return value
 
 
+def series(value: str) -> str:
+    """Accept the name of a counter, with labels or without."""
+    return str(Series.parse(value))
+
+
 def address(value: str) -> str:
     """Accept an IP address to listen on."""
     try:
@@ -224,6 +239,7 @@ Duration = Annotated[timedelta, *_text(duration, "90s")]
 Pause = Annotated[timedelta, *_text(partial(duration, zero=True), "0s")]
 Rate = Annotated[float, *_text(rate, "1%")]
 Factor = Annotated[float, PlainValidator(factor), WithJsonSchema({"type": ["string", "number"], "examples": ["2x"]})]
+Times = Annotated[float, PlainValidator(times), WithJsonSchema({"type": ["string", "number"], "examples": ["1x"]})]
 Size = Annotated[int, *_text(size, "512MiB")]
 Shares = Annotated[
     tuple[Weight, ...] | None,
@@ -237,6 +253,7 @@ UrlPath = Annotated[str, AfterValidator(path)]
 HeaderName = Annotated[str, AfterValidator(header)]
 Subdirectory = Annotated[str, AfterValidator(subdirectory)]
 Regex = Annotated[str, AfterValidator(regex)]
+Selector = Annotated[str, AfterValidator(series)]
 Address = Annotated[str, AfterValidator(address)]
 Argv = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 Globs = Annotated[tuple[str, ...], Field(strict=False)]

@@ -21,7 +21,7 @@ from interlock.config.model import Block, FileBlock, key
 BEGIN = "<!-- settings: written by python -m interlock.config.reference -->"
 END = "<!-- end of settings -->"
 _SHARES = frozenset({"error_rate", "catastrophe_rate", "alpha", "beta"})
-_FACTORS = frozenset({"latency_factor", "margin", "stable_ratio"})
+_FACTORS = frozenset({"latency_factor", "margin", "stable_ratio", "weight"})
 _DURATIONS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from math import ceil, exp, inf, log
 
-from interlock.core.criteria import Criteria
+from interlock.core.criteria import Control, Criteria
 from interlock.core.judge import bets
 from interlock.core.judge.baseline import UNKNOWN_CLUSTERING
 from interlock.core.judge.mixture import EARLY
@@ -25,8 +25,8 @@ def time_to_prove(
 ) -> timedelta:
     """Return how long a healthy canary with this traffic and error rate needs until its step is proven.
 
-    With `stable_requests_per_second` the proof of its latency against stable is counted too, where one answer in a
-    thousand takes twice stable's p99. `timedelta.max` when no time suffices.
+    With `stable_requests_per_second` the proof of its latency is counted too, against stable if that is the baseline,
+    where one answer in a thousand takes twice stable's p99. `timedelta.max` when no time suffices.
     """
     n = requests_per_second * criteria.sample_every.total_seconds()
     if n <= 0:
@@ -36,12 +36,19 @@ def time_to_prove(
     growths = [[n / bets.spread(n, clustering) * g for g in bets.safe_growth(margin, error_rate)]]
     if stable_requests_per_second is not None:
         m = stable_requests_per_second * criteria.sample_every.total_seconds()
-        growths.append(_compared(n, m, _FAR_TAIL, _TAIL, criteria.margin, clustering))
+        growths.append(_slow_growth(criteria, n, m, clustering))
     stakes = [EARLY * p for p in bets.SAFE_PRIOR]
     samples = max(_reach(stakes, growth, 1.0 / criteria.beta) for growth in growths)
     if samples * criteria.sample_every.total_seconds() >= timedelta.max.total_seconds() / 2:
         return timedelta.max
     return criteria.warm_up + criteria.sample_every * ceil(samples - 1e-9)
+
+
+def _slow_growth(criteria: Criteria, n: float, m: float, clustering: float) -> list[float]:
+    if criteria.baseline is Control.STABLE:
+        return _compared(n, m, _FAR_TAIL, _TAIL, criteria.margin, clustering)
+    margin = min(criteria.margin * _TAIL, (1.0 + _TAIL) / 2)
+    return [n / bets.spread(n, clustering) * g for g in bets.safe_growth(margin, _FAR_TAIL)]
 
 
 def requests_missing(stream: Stream, seconds: float) -> float | None:

@@ -6,8 +6,9 @@ Only the lines of the metrics wanted are parsed: a page may have thousands of ot
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf, isfinite
+from typing import Any
 
 from interlock.core.metric import Label, Metric, Ratio, Series, Slower
 from interlock.core.sample import Events
@@ -109,19 +110,28 @@ def _family(name: str) -> str:
 
 
 def _parse(text: str, content_type: str) -> Iterator[Sample]:
-    # Not at the top: it brings an HTTP server along, a tenth of a second that only who names a metric needs.
-    if "openmetrics" in content_type:
-        from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
-
-        text += "\n# EOF\n"
-    else:
-        from prometheus_client.parser import text_string_to_metric_families as families
+    """Yield (name, labels, value) of each line; raise Unseen when the text is none of the two formats."""
+    text = f"{text}\n"
     try:
-        for family in families(text + "\n" if not text.endswith("\n") else text):
+        for family in _openmetrics(text) if "openmetrics" in content_type else _plain(text):
             for sample in family.samples:
                 yield sample.name, sample.labels, float(sample.value)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise Unseen(f"it cannot be read as Prometheus' text format: {error}") from error
+
+
+# The parser is not imported at the top: it brings an HTTP server along, for which only who names a metric need wait.
+def _plain(text: str) -> Iterable[Any]:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return text_string_to_metric_families(text)
+
+
+def _openmetrics(text: str) -> Iterable[Any]:
+    from prometheus_client.openmetrics import parser
+
+    families: Callable[[str], Iterable[Any]] = parser.text_string_to_metric_families
+    return families(f"{text}# EOF\n")
 
 
 def _written(name: str, labels: dict[str, str]) -> str:

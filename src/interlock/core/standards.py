@@ -1,0 +1,39 @@
+"""What must a reader of a plan know about the numbers by which the release will be judged?"""
+
+from __future__ import annotations
+
+from interlock.core.criteria import Control, Criteria
+from interlock.core.judge.latency import ENOUGH_ANSWERS
+from interlock.core.judge.words import count, percent
+
+_BLAMED = "what befalls both sides at once is put down to the release"
+
+
+def standards(criteria: Criteria | None, answers: float, *, first: bool) -> tuple[str, ...]:
+    """Say what is unusual about the criteria; `answers` of stable's last hour are known. A `first` release has none."""
+    if criteria is None:
+        return ()
+    return (*_baseline(criteria, answers, first), *_metrics(criteria))
+
+
+def _baseline(criteria: Criteria, answers: float, first: bool) -> tuple[str, ...]:
+    if criteria.baseline is Control.FIXED:
+        return (f"baseline: fixed: judged by the limits alone; {_BLAMED}",)
+    if criteria.baseline is not Control.HISTORY:
+        return ()
+    note = f"baseline: history: judged beside stable's last 60 min; {_BLAMED}"
+    if criteria.latency_p99 is not None or answers >= ENOUGH_ANSWERS:
+        return (note,)
+    known = "there is no stable" if first else f"of them {count(answers)} answers of {ENOUGH_ANSWERS} are known"
+    return (f"{note}. WARNING: {known}: latency is not judged unless it is by then, and failures alone decide",)
+
+
+def _metrics(criteria: Criteria) -> tuple[str, ...]:
+    if not criteria.metrics:
+        return ()
+    named = ", ".join(f"{one.name} ({one}, at most {percent(one.limit)})" for one in criteria.metrics)
+    asked = " and ".join(dict.fromkeys(one.path for one in criteria.metrics))
+    return (
+        f"judged and to be proven too, by what each instance shows at {asked}: {named}; how often they are counted is "
+        "not measured yet, so whether the bakes suffice cannot be foretold",
+    )
