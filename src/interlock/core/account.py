@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from interlock.core.judge import Judgement
+from interlock.core.load import Tried
 from interlock.core.record import restore
 from interlock.core.rollout import Rollout
 from interlock.core.sample import Side
@@ -54,12 +55,14 @@ class Happened:
 class Account:
     """One environment's rollout, all that happened in it, and the requests that were counted.
 
-    `tally` is None when nothing was counted, or when another version counted it.
+    `tally` is None when nothing was counted, or when another version counted it. `tried` counts the synthetic requests,
+    which are in no other number; None where none were planned.
     """
 
     rollout: Rollout
     story: tuple[Happened, ...]
     tally: Tally | None
+    tried: Tried | None = None
 
     @classmethod
     def of(cls, rollout: Rollout, lines: Iterable[Line], checkpoint: Mapping[str, Any] | None) -> Account:
@@ -68,7 +71,7 @@ class Account:
             tally = restore(Tally, checkpoint["tally"]) if checkpoint else None
         except (KeyError, ValueError):
             tally = None
-        return cls(rollout, _story(rollout, lines), tally)
+        return cls(rollout, _story(rollout, lines), tally, _tried(checkpoint))
 
     @property
     def environment(self) -> str:
@@ -134,6 +137,14 @@ class Account:
             return None
         sums = self.tally.before
         return Side(sums.requests, sums.requests, sums.failed, sums.latency)
+
+
+def _tried(checkpoint: Mapping[str, Any] | None) -> Tried | None:
+    load = (checkpoint or {}).get("load")
+    try:
+        return restore(Tried, load.get("tried", load)) if load else None
+    except ValueError:  # another version's
+        return None
 
 
 def less(whole: Side, part: Side) -> Side:

@@ -9,7 +9,7 @@ from math import ceil
 
 from interlock.core.criteria import Criteria, WithoutProof
 from interlock.core.judge import ENOUGH_ANSWERS, time_to_prove
-from interlock.core.load import Recipe
+from interlock.core.load import Recipe, of_load
 from interlock.core.steps import spell
 from interlock.core.strategy import Pace
 from interlock.core.weight import ALL, Weight
@@ -61,7 +61,7 @@ def requests_needed(criteria: Criteria, rate: float) -> int:
 
     Nothing is known of stable's latency under these requests, so that is learnt first.
     """
-    seconds = time_to_prove(criteria, rate, stable_requests_per_second=rate).total_seconds()
+    seconds = time_to_prove(of_load(criteria), rate, stable_requests_per_second=rate).total_seconds()
     return 100 * ceil((ENOUGH_ANSWERS + rate * seconds) * _SPARE / 100)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from interlock.core.criteria import Control, Criteria
 from interlock.core.sample import Sample, Side
 from interlock.core.tally import total
 
@@ -21,6 +22,14 @@ class Recipe:
     paths: tuple[str, ...] = ("/",)
     method: str = "GET"
     always: bool = True
+
+
+def of_load(criteria: Criteria) -> Criteria:
+    """Return the criteria by which a load is judged: beside stable, without what only the application counts.
+
+    That cannot be told apart by who asked, and stable is always there to be asked the same.
+    """
+    return replace(criteria, metrics=(), baseline=Control.STABLE)
 
 
 @dataclass(frozen=True, slots=True)

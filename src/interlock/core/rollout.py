@@ -29,7 +29,8 @@ class Rollout:
 
     `index` counts in `stage.steps`, or in `way_back` while going back. `turned_at` is the step from which it turned
     back. `observed` is the time that the present watch has seen. `since` is when the phase began, `step_since` when
-    the step did, by the wall clock; `stay` counts the same for deadlines.
+    the step did, by the wall clock; `stay` counts the same for deadlines. `synthetic` says what was proven by requests of
+    our own, not by those of users.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Rollout:
     unproven: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
     stay: Stay | None = None
+    synthetic: tuple[str, ...] = ()
 
     @property
     def over(self) -> bool:

@@ -139,10 +139,19 @@ def _next(rollout: Rollout, event: Event) -> Rollout:
     unproven = rollout.unproven
     if isinstance(event, Done) and event.unproven:
         unproven = (*unproven, event.unproven)
+    synthetic = rollout.synthetic
+    if isinstance(event, Done) and event.synthetic:
+        synthetic = (*synthetic, event.synthetic)
     last = rollout.index + 1 >= len(rollout.way)
     index = rollout.index if last else rollout.index + 1
     return replace(
-        rollout, index=index, step_since=event.at, observed=timedelta(0), reason=_kept(rollout), unproven=unproven
+        rollout,
+        index=index,
+        step_since=event.at,
+        observed=timedelta(0),
+        reason=_kept(rollout),
+        unproven=unproven,
+        synthetic=synthetic,
     )
 
 

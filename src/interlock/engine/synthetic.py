@@ -7,12 +7,11 @@ to what users showed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge import Evidence, begin, decode, encode, observe, step
-from interlock.core.load import Tried
+from interlock.core.load import Tried, of_load
 from interlock.core.plan import Stage
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout
@@ -30,8 +29,7 @@ class Synthetic:
         self._names = (stage.revision.name, stage.replaces.name if stage.replaces else None)
         planned = any(isinstance(one, Load) for one in stage.steps)
         samples = max(1, round(stage.loaded / criteria.sample_every))
-        # What the application counts has no part in it: that cannot be told apart by who asked.
-        self._criteria = replace(criteria, metrics=())
+        self._criteria = of_load(criteria)
         self.evidence: Evidence | None = begin(self._criteria, samples) if planned else None
         self.tried, self.step = Tried(), Tried()
         self._began = ""
@@ -78,7 +76,7 @@ class Synthetic:
         }
 
     def recover(self, kept: Mapping[str, Any] | None) -> None:
-        """Take up what the last owner kept; raise ValueError or KeyError, with nothing changed, when it does not fit."""
+        """Take up what the last owner kept; raise ValueError or KeyError when it does not fit."""
         if self.evidence is None or not kept:
             return
         reading = restore(Reading, kept["reading"]) if kept["reading"] is not None else None

@@ -8,8 +8,9 @@ from datetime import timedelta
 from interlock.core.criteria import WithoutProof
 from interlock.core.events import Done, Observed
 from interlock.core.judge import Verdict
+from interlock.core.judge.words import count
 from interlock.core.record import plain
-from interlock.core.steps import Watch, spell
+from interlock.core.steps import Until, Watch, spell
 from interlock.core.watching import Unproven, lacking, without_proof
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import Outcome, Scene
@@ -37,6 +38,8 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
         missing = _missing(scene, step)
         if missing is None:
             requests = sentinel.tally.canary.completed - counted
+            if step.until is Until.PROVEN and sentinel.judgement.synthetic:
+                return _proven_by_load(scene, step, requests)
             return scene.done(
                 f"{step}: {_verdict_in_words(scene, step, requests)}", {"judgement": plain(sentinel.judgement)}
             )
@@ -83,6 +86,15 @@ def _verdict_in_words(scene: Scene, step: Watch, requests: float) -> str:
         return "healthy by its probes; no requests came, so traffic has proven nothing"
     verdict = "proven" if scene.sentinel.judgement.verdict is Verdict.PASS else "nothing bad found"
     return f"{verdict} on {requests:.0f} requests"
+
+
+def _proven_by_load(scene: Scene, step: Watch, requests: float) -> Outcome:
+    tried = scene.sentinel.synthetic.step.canary
+    ours = f"{count(tried.failed)} of {count(tried.started)} synthetic requests failed"
+    by = f"proven by synthetic load, not by users: {ours}; users sent {count(requests)}"
+    said = f"step {scene.rollout().index + 1} ({step}) {by}"
+    done = Done(scene.ports.clock.now(), scene.rollout().index, f"{step}: {by}", synthetic=said)
+    return Outcome(done, {"judgement": plain(scene.sentinel.judgement)})
 
 
 def _unproven(scene: Scene, step: Watch, missing: str) -> Outcome:

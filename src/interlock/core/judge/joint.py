@@ -9,7 +9,15 @@ from dataclasses import replace
 
 from interlock.core.judge.evidence import Evidence
 from interlock.core.judge.judgement import Finding, Judgement, judge
-from interlock.core.judge.verdict import SUSPICIOUS, Verdict, decide, odds_against, poisoned, suspicions, unseen
+from interlock.core.judge.verdict import (
+    SUSPICIOUS,
+    Verdict,
+    decide,
+    odds_against,
+    poisoned,
+    suspicions,
+    unseen,
+)
 
 USERS, SYNTHETIC = 0.8, 0.2
 """How alpha is shared where a load is planned: a mean of odds by weights that sum to one keeps the promise for both."""
