@@ -14,9 +14,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from interlock.core.health import Answer, SmokeTest
+from interlock.core.metric import Metric
 from interlock.core.release import Entrance, Instance, Revision
 from interlock.core.route import Route
-from interlock.core.sample import Counters, Reading
+from interlock.core.sample import Counters, Events, Reading
 from interlock.core.steps import Load
 from interlock.core.weight import NONE, Weight
 from interlock.ports.metrics import MetricsError
@@ -75,7 +76,7 @@ class Behaviour:
 
     `starts_in` is how long an instance takes to get ready; `dies_after` ends each one so long after it started.
     `answers_within` is how long its longest request takes: so long a draining instance is busy. `launches` is False for
-    a revision whose program is missing.
+    a revision whose program is missing. `bad_events` is the share of bad ones that the application itself counts.
     """
 
     error_rate: float = 0.0
@@ -87,6 +88,7 @@ class Behaviour:
     smoke: Answer = Answer(True)
     answers_within: timedelta = timedelta(0)
     launches: bool = True
+    bad_events: float = 0.0
 
 
 @dataclass(slots=True)
@@ -105,9 +107,9 @@ class _Copy:
 class World:
     """Every port at once. `calls` is the record of what was asked of it, `before_call` may raise to play a crash.
 
-    `blind`: nobody counts requests; `blind_to`: those revisions are not counted. `stuck`: the proxy answers nothing,
-    and raises; `hanging`: it does not even raise. `unverified`: it says yes and does something else. `passed_by`: no
-    user gets to these revisions, whatever the route says.
+    `blind`: nobody counts requests; `blind_to`: those revisions are not counted. `unshown`: no instance shows those
+    metrics. `stuck`: the proxy answers nothing, and raises; `hanging`: it does not even raise. `unverified`: it says
+    yes and does something else. `passed_by`: no user gets to these revisions, whatever the route says.
     """
 
     requests_per_second: float = 100.0
@@ -118,6 +120,7 @@ class World:
     violations: list[str] = field(default_factory=list)
     blind: bool = False
     blind_to: set[str] = field(default_factory=set)
+    unshown: set[str] = field(default_factory=set)
     wall_offset: timedelta = timedelta(0)
     users: int = 2000
     passed_by: set[str] = field(default_factory=set)
@@ -320,12 +323,15 @@ class World:
 
     # --- metrics and probes
 
-    async def read(self, revisions: tuple[str, ...]) -> Reading:
+    async def read(self, revisions: tuple[str, ...], metrics: tuple[Metric, ...] = ()) -> Reading:
         """Return counters that have grown by the traffic since they were last read."""
         if self.blind:
             raise MetricsError("the proxy does not answer")
         seen = [name for name in revisions if name in self._copies and name not in self.blind_to]
-        return Reading(self.monotonic(), self.boot, {name: {"memory": self._count(name)} for name in seen})
+        counters = {name: {"memory": self._count(name)} for name in seen}
+        shown = {name: {"memory": self._show(name, counted["memory"], metrics)} for name, counted in counters.items()}
+        unseen = {name: {one.name: "told to be unseen" for one in metrics if one.name in self.unshown} for name in seen}
+        return Reading(self.monotonic(), self.boot, counters, shown, unseen)
 
     async def read_previews(self, revisions: tuple[str, ...]) -> Reading:
         """Return counters that have grown by the synthetic load."""
@@ -454,10 +460,16 @@ class World:
     def _count(self, revision: str) -> Counters:
         now = self.monotonic()
         seconds = now - self._counted_at.get(revision, now)
-        requests = self.requests_per_second * seconds * self._share(revision).share
+        reached = NONE if revision in self.passed_by else self._share(revision)
+        requests = self.requests_per_second * seconds * reached.share
         self._counted_at[revision] = now
         self._counters[revision] = self._grown(revision, self._counters.get(revision, Counters()), requests)
         return self._counters[revision]
+
+    def _show(self, revision: str, counters: Counters, metrics: tuple[Metric, ...]) -> dict[str, Events]:
+        """Count each completed request as one event of each metric; as many are bad as the behaviour says."""
+        rate, n = self.behaviour(revision).bad_events, counters.completed
+        return {one.name: Events(n, n * rate) for one in metrics if one.name not in self.unshown}
 
     def _count_preview(self, revision: str) -> Counters:
         now = self.monotonic()

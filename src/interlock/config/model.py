@@ -288,7 +288,7 @@ class MetricBlock(Block):
     limit: Rate = Field(description="a higher share of bad events is too much")
     weight: Times = Field(
         1.0,
-        description="its part of the odds against a release, in multiples of what latency has; all parts sum to one",
+        description="its part of the odds against a release, as many times what latency has; all parts sum to one",
     )
 
     @model_validator(mode="after")

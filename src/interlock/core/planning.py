@@ -11,6 +11,7 @@ from interlock.core.foresight import AUTO
 from interlock.core.health import ProbeKind
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.release import Entrance, Protocol, Release, Revision, StickyBy
+from interlock.core.standards import standards
 from interlock.core.strategy import LAYOUTS, Pace, one_by_one, rollback
 from interlock.core.weight import ALL, Weight
 
@@ -41,12 +42,14 @@ class Known:
     """What is known of the environment when planning.
 
     `stable` is the revision last proven healthy, `requests_per_second` its measured traffic (None: not measured),
-    `number` counts the revisions that the service has had, so that each gets a name of its own.
+    `number` counts the revisions that the service has had, so that each gets a name of its own. `answers` of stable's
+    last hour have a latency on record.
     """
 
     stable: Revision | None
     requests_per_second: float | None
     number: int
+    answers: float = 0.0
 
 
 def lay_out(intent: Intent, known: Known) -> Stage:
@@ -77,7 +80,13 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         intent.criteria,
         intent.proven_in,
         intent.proof_valid_for,
-        (*_first(known, intent), *_stickiness(intent), *intent.notes, *_forecast(intent, known, way, load)),
+        (
+            *_first(known, intent),
+            *_stickiness(intent),
+            *standards(intent.criteria, known.answers, first=known.stable is None),
+            *intent.notes,
+            *_forecast(intent, known, way, load),
+        ),
     )
 
 

@@ -9,7 +9,19 @@ from math import nan
 import pytest
 
 from interlock.core.criteria import Control, Criteria
-from interlock.core.judge import Baseline, Evidence, Judgement, Verdict, begin, decide, decode, encode, judge, observe, step
+from interlock.core.judge import (
+    Baseline,
+    Evidence,
+    Judgement,
+    Verdict,
+    begin,
+    decide,
+    decode,
+    encode,
+    judge,
+    observe,
+    step,
+)
 from interlock.core.judge.verdict import odds_against, shares
 from interlock.core.metric import Metric, Ratio, Series
 from interlock.core.sample import Events, Sample, Side
