@@ -7,8 +7,10 @@ from pathlib import Path
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
 from interlock.adapters.probe.network import check
+from interlock.adapters.secrets import kept
 from interlock.adapters.workload.process import Processes
 from interlock.app.state import StateDirectory
+from interlock.core.secrecy import hidden
 
 _SHOWN = 256 << 10
 
@@ -19,10 +21,11 @@ def programs(state: StateDirectory) -> dict[str, Path]:
 
 
 async def tail(state: StateDirectory, name: str, lines: int) -> tuple[str, ...]:
-    """Return the last lines of a revision's instances (secrets hidden, stopped ones too), or of one of our programs."""
+    """Return the last lines of a revision's instances (stopped ones too) or of one of our programs, secrets hidden."""
     program = programs(state).get(name)
     if program is not None:
-        return _end_of(program, lines)
+        text = "\n".join(_end_of(program, lines))
+        return tuple(hidden(text, kept(state.secrets)).splitlines())
     parts = (state.instances, SystemClock(), state.label, state.artefacts, state.secrets, check)
     return await Processes(LocalHost(), *parts).log_tail(name, lines)
 

@@ -16,6 +16,7 @@ from typing import Any
 from interlock import twin
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.line import Rejected, Unreachable, ask
+from interlock.adapters.secrets import kept
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory
@@ -193,7 +194,7 @@ class App:
             kind,
             f"{who()} (unproven)" if kind is OrderKind.APPROVE else who(),
             key or os.urandom(8).hex(),
-            reason,
+            self._without_secrets(reason),
             None if seen is None else seen.index,
             None if seen is None else seen.phase,
         )
@@ -206,8 +207,14 @@ class App:
     async def release(self, service: str, identity: str, reason: str) -> bool:
         """Let a release out of quarantine, on record; say whether it was there."""
         await self.ensure_keeper()
-        arguments = {"service": service, "identity": identity, "by": who(), "reason": reason}
+        arguments = {"service": service, "identity": identity, "by": who(), "reason": self._without_secrets(reason)}
         return bool(await self._change("release", arguments, ANSWERS_WITHIN))
+
+    def _without_secrets(self, said: str) -> str:
+        """Hide what must not come into the records, whoever says it."""
+        from interlock.core.secrecy import hidden  # imported late: to look must be quick
+
+        return hidden(said, kept(self.state.secrets)) if said else said
 
     async def down(self) -> list[str]:
         """Stop everything that this project runs; return what was stopped. Raises LeftRunning with what was not."""

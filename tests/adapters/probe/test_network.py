@@ -392,3 +392,10 @@ async def test_a_preview_may_have_a_path_and_a_name_below_localhost() -> None:
             seen, release=replace(seen.release, configuration=replace(seen.release.configuration, identify=identify))
         )
         assert await NetworkProber(Path("/")).identify(seen, f"http://r.localhost:{port}/p/") == Answer(True)
+
+
+async def test_what_a_smoke_test_quotes_is_shown_without_secrets(tmp_path: Path) -> None:
+    (tmp_path / "f1").write_text("sesame and more")
+    test = SmokeTest("t", command=("sh", "-c", 'echo "no login with $(printf %s "sesame and more" | base64)"; exit 1'))
+    answer = await NetworkProber(tmp_path, tmp_path).smoke(test, revision(), "http://127.0.0.1:1")
+    assert answer.reason.endswith("(no login with [secret])"), answer.reason

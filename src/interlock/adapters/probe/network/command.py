@@ -79,7 +79,7 @@ class _Output:
         self._take()
         lines = self._last.decode(errors="replace").splitlines()
         shown = ("".join(c for c in line if c.isprintable()).strip() for line in reversed(lines))
-        return next((f" ({line[:_QUOTED]})" for line in shown if line), "")
+        return next((f" ({line[:_QUOTED]}{'…' if len(line) > _QUOTED else ''})" for line in shown if line), "")
 
     def _take(self) -> None:
         with suppress(BlockingIOError):

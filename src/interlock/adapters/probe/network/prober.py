@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from interlock.adapters.http import HttpError, Response
 from interlock.adapters.probe.network import command, grpc, http
+from interlock.adapters.secrets import kept
 from interlock.core.health import Answer, Identify, SmokeTest
 from interlock.core.release import Protocol, Revision
+from interlock.core.secrecy import hidden
 
 _IDENTIFY_WITHIN = timedelta(seconds=5)
 _TAKEN_OVER = ("PATH", "HOME", "LANG", "TZ")
 
 
-_LEAST_HIDDEN = 4  # shorter values are in too many words to hide them
-
-
 class NetworkProber:
     """Asks through the preview URL. Commands run in the artefact's directory below `artefacts`, when it is there.
 
-    What was answered is quoted in reasons, but for the values of the release's own secrets, which lie in `secrets`.
+    What was answered is quoted in reasons, but for the values of the secrets that lie in `secrets`.
     """
 
     def __init__(self, artefacts: Path, secrets: Path | None = None) -> None:
@@ -31,7 +31,7 @@ class NetworkProber:
 
     async def smoke(self, test: SmokeTest, revision: Revision, preview: str) -> Answer:
         """Run one smoke test; who answers is asked first, so that no old version passes for the new one."""
-        return self._hidden(await self._smoke(test, revision, preview), revision)
+        return self._hidden(await self._smoke(test, revision, preview))
 
     async def _smoke(self, test: SmokeTest, revision: Revision, preview: str) -> Answer:
         identified = await self._identify(revision, preview)
@@ -50,7 +50,7 @@ class NetworkProber:
 
     async def identify(self, revision: Revision, preview: str) -> Answer:
         """Compare the header or field that the file names with the version; "not asked" where it names none."""
-        return self._hidden(await self._identify(revision, preview), revision)
+        return self._hidden(await self._identify(revision, preview))
 
     async def _identify(self, revision: Revision, preview: str) -> Answer:
         where = revision.release.configuration.identify
@@ -69,13 +69,8 @@ class NetworkProber:
             return Answer(False, f"{what} was answered by version {found} ({name}), expected {expected}")
         return Answer(True)
 
-    def _hidden(self, answer: Answer, revision: Revision) -> Answer:
-        reason = answer.reason
-        for _, name in revision.release.configuration.secrets if self._secrets is not None else ():
-            kept = self._secrets / name if self._secrets is not None else Path(name)
-            value = kept.read_text(errors="replace").strip() if kept.is_file() else ""
-            reason = reason.replace(value, "(secret)") if len(value) >= _LEAST_HIDDEN else reason
-        return Answer(answer.ok, reason)
+    def _hidden(self, answer: Answer) -> Answer:
+        return answer if self._secrets is None else replace(answer, reason=hidden(answer.reason, kept(self._secrets)))
 
     def _directory(self, revision: Revision) -> Path:
         directory = self._artefacts / revision.release.artefact.digest.rpartition(":")[2]

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from interlock.adapters.secrets import kept
 from interlock.core.release import Revision
 from interlock.ports.host import Command, Host
 from interlock.ports.workload import WorkloadError
@@ -66,7 +67,7 @@ class Launch:
 
     def hidden(self) -> tuple[str, ...]:
         """Return what no reason may show."""
-        return secret_values(self.host, self.secrets)
+        return kept(self.secrets)
 
     def _secret(self, variable: str, fingerprint: str) -> str:
         value = self.host.read(self.secrets / fingerprint)
@@ -76,10 +77,3 @@ class Launch:
                 " deploy again where its value can be read"
             )
         return os.fsdecode(value)
-
-
-def secret_values(host: Host, secrets: Path) -> tuple[str, ...]:
-    """Return every secret's value, whichever revision uses it: what is hidden wherever logs are shown."""
-    files = sorted(secrets.iterdir()) if secrets.is_dir() else []
-    contents = (host.read(path) for path in files if path.is_file())
-    return tuple(os.fsdecode(content) for content in contents if content)

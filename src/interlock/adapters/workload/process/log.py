@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+
+from interlock.core.secrecy import hidden as without
 
 LIMIT = 10 << 20
 """Bytes of a log before it is set aside; the one set aside before it goes. So a slot takes at most twice that."""
@@ -17,7 +19,6 @@ KEPT = 200
 
 _SHOWN = 64 << 10
 _LINE = 500
-_HIDDEN_FROM = 4  # hiding shorter values would hide half of every line
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -27,15 +28,8 @@ def tail(path: Path, lines: int, hidden: Iterable[str]) -> tuple[str, ...]:
     text = _end_of(path)
     if text.count("\n") < lines:
         text = _end_of(_aside(path)) + text
-    shown = [_clean(line) for line in hide(text, hidden).split("\n")]
+    shown = [_clean(line) for line in without(text, hidden).split("\n")]
     return tuple([line for line in shown if line][-lines:]) if lines > 0 else ()
-
-
-def hide(text: str, hidden: Iterable[str]) -> str:
-    """Return the text with these values hidden."""
-    for value in _pieces(hidden):
-        text = text.replace(value, "[secret]")
-    return text
 
 
 def limit(path: Path, size: int = LIMIT) -> None:
@@ -73,12 +67,6 @@ def _end_of(path: Path) -> str:
         return ""
     whole_lines = content.partition(b"\n")[2] if start and b"\n" in content else content
     return whole_lines.decode(errors="replace")
-
-
-def _pieces(hidden: Iterable[str]) -> Iterator[str]:
-    """The values, and each line of those that have several: longest first, for one may be part of another."""
-    every = {piece.strip() for value in hidden for piece in (value, *value.splitlines())}
-    yield from sorted((piece for piece in every if len(piece) >= _HIDDEN_FROM), key=len, reverse=True)
 
 
 def _clean(line: str) -> str:

@@ -11,8 +11,9 @@ from datetime import timedelta
 from itertools import count, islice
 from pathlib import Path
 
+from interlock.adapters.secrets import kept
 from interlock.adapters.workload.process import log, record
-from interlock.adapters.workload.process.launch import Launch, secret_values
+from interlock.adapters.workload.process.launch import Launch
 from interlock.adapters.workload.process.record import Place, Record
 from interlock.adapters.workload.process.slot import Check, Slot, halt
 from interlock.core.release import Instance, Revision
@@ -99,7 +100,7 @@ class Processes:
         """Return the last lines of each slot, also of stopped ones; where there are several, each says whose it is."""
         name = re.compile(re.escape(revision) + r"-(\d+)\.log")
         found = sorted((int(m[1]), path) for path in self._logs.glob("*.log") if (m := name.fullmatch(path.name)))
-        hidden, each = secret_values(self._host, self._secrets), max(1, lines // max(1, len(found)))
+        hidden, each = kept(self._secrets), max(1, lines // max(1, len(found)))
         if len(found) == 1:
             return log.tail(found[0][1], lines, hidden)
         return tuple(f"[{slot}] {line}" for slot, path in found for line in log.tail(path, each, hidden))[-lines:]

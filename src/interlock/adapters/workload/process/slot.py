@@ -16,6 +16,7 @@ from interlock.adapters.workload.process.launch import Launch
 from interlock.adapters.workload.process.record import Place
 from interlock.core.health import Answer, Probe, ProbeKind
 from interlock.core.release import Instance, Protocol
+from interlock.core.secrecy import hidden
 from interlock.ports.clock import Clock
 from interlock.ports.host import Host, HostError, Process
 from interlock.ports.workload import WorkloadError
@@ -168,7 +169,7 @@ class Slot:
         answer = await self._check(probe, self.address, self._launch.directory, environment, protocol)
         if answer.ok:
             return answer
-        return replace(answer, reason=log.hide(answer.reason, self._launch.hidden()))  # it quotes what was answered
+        return replace(answer, reason=hidden(answer.reason, self._launch.hidden()))  # it quotes what was answered
 
     async def _too_large(self, process: Process) -> str | None:
         most = self._configuration.memory_max
