@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Release": {
         "plan": "show what a deploy would do; change nothing",
+        "simulate": "see how often the plan would be wrong, with made-up traffic",
         "deploy": "release a version through staging to production, and follow it",
         "rollback": "go back to an earlier release",
         "retry": "release the version of an earlier run again",
@@ -32,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "history": "list the newest rollouts",
         "report": "write the deployment report, or the incident report",
         "logs": "show what happened in a run, and what its instances wrote",
+        "backtest": "judge a recorded rollout again, by these criteria or others",
     },
     "Order": {
         "approve": "let a run go on that waits for a person",

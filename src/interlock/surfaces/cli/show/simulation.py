@@ -1,0 +1,105 @@
+"""How did a thousand rollouts of each kind end?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from interlock.app.simulate import Result, Simulation
+from interlock.core.record import plain
+from interlock.core.steps import SetWeight
+from interlock.core.trial import What
+from interlock.surfaces.cli.show.words import brief, number, percent
+
+HEADS = ("RELEASE", "ROLLED BACK", "THROUGH", "NO PROOF", "DECIDED AFTER", "P95", "REQUESTS", "PROVEN AFTER")
+_GOOD_ENDS = (What.THROUGH,)
+
+
+def lines(simulation: Simulation, results: Sequence[Result], *, measured: bool) -> Iterator[str]:
+    """Yield a table, and what its columns mean."""
+    stage, users = simulation.stage, simulation.scenarios[0].users
+    weights = ", ".join(str(step.weight) for step in stage.steps if isinstance(step, SetWeight))
+    source = "as measured in the last hour" if measured else "as given"
+    yield f"{stage.environment}: {stage.strategy.value}, weights {weights}, {brief(stage.shortest)} of bakes"
+    yield (
+        f"{simulation.runs:,} rollouts of each release, {users.rate:.3g} requests/s ({source}), stable fails "
+        f"{percent(users.error_rate)}, seed {simulation.seed}"
+    )
+    yield ""
+    rows = [HEADS, *(_row(result) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    for row in rows:
+        first, *rest = (f"{cell:{'<' if at == 0 else '>'}{widths[at]}}" for at, cell in enumerate(row))
+        yield "  ".join((first, *rest)).rstrip()
+    yield ""
+    yield from (_wrong(result) for result in results)
+
+
+def document(simulation: Simulation, results: Sequence[Result], *, measured: bool) -> dict[str, Any]:
+    """Return all numbers for programs."""
+    criteria = {name: value for name, value in plain(simulation.criteria).items() if name != "kind"}
+    return {
+        "type": "simulation",
+        "environment": simulation.stage.environment,
+        "steps": [str(step) for step in simulation.stage.steps],
+        "criteria": criteria,
+        "runs": simulation.runs,
+        "seed": simulation.seed,
+        "measured": measured,
+        "scenarios": [_result(result) for result in results],
+    }
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    proven = result.proven(0.5)
+    return (
+        result.scenario.name,
+        _share(result, What.ROLLED_BACK),
+        _share(result, *_GOOD_ENDS),
+        _share(result, What.NO_PROOF),
+        _time(result.seconds(0.5)),
+        _time(result.seconds(0.95)),
+        number(result.requests(0.5)),
+        "never" if proven is None else _time(proven),
+    )
+
+
+def _wrong(result: Result) -> str:
+    """Say how often it ended as it should not."""
+    what, share = ("missed", _share(result, *_GOOD_ENDS)) if result.scenario.bad else _false(result)
+    undecided = _share(result, What.NO_PROOF)
+    return f"{result.scenario.name}: {what} {share}, undecided {undecided}"
+
+
+def _false(result: Result) -> tuple[str, str]:
+    return "rolled back though healthy", _share(result, What.ROLLED_BACK)
+
+
+def _share(result: Result, *what: What) -> str:
+    share = result.share(*what)
+    return "0 %" if share == 0 else "100 %" if share == 1 else f"{100 * share:.1f} %"
+
+
+def _time(seconds: float) -> str:
+    return brief(timedelta(seconds=round(seconds))) or "0 s"
+
+
+def _result(result: Result) -> dict[str, Any]:
+    users, bad = result.scenario.users, result.scenario.bad
+    times = {"median": result.seconds(0.5), "p95": result.seconds(0.95)}
+    requests = {"median": result.requests(0.5), "p95": result.requests(0.95)}
+    return {
+        "name": result.scenario.name,
+        "bad": bad,
+        "users": {name: value for name, value in plain(users).items() if name != "kind"},
+        "rolled_back": result.share(What.ROLLED_BACK),
+        "through": result.share(*_GOOD_ENDS),
+        "without_proof": result.share(What.NO_PROOF),
+        "false_rollbacks": None if bad else result.share(What.ROLLED_BACK),
+        "missed_regressions": result.share(*_GOOD_ENDS) if bad else None,
+        "undecided": result.share(What.NO_PROOF),
+        "seconds": times,
+        "requests": requests,
+        "proven_after_seconds": {"median": result.proven(0.5), "p95": result.proven(0.95)},
+    }
