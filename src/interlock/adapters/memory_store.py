@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from interlock.core import audit
+from interlock.core.audit import Act, Head, Row
+from interlock.core.lock import Lock
 from interlock.core.plan import Plan
 from interlock.core.record import plain
 from interlock.core.rollout import Rollout
@@ -35,6 +38,8 @@ class MemoryStore:
         self._quarantine: list[Quarantined] = []
         self._released: list[tuple[Quarantined, str, str, datetime]] = []
         self._environments: dict[str, str] = {}
+        self._audit: list[Row] = []
+        self._locks: dict[str, Lock] = {}
 
     def close(self) -> None:
         """Do nothing: there is no file to let go of."""
@@ -122,11 +127,42 @@ class MemoryStore:
     async def quarantine(self, service: str) -> tuple[Quarantined, ...]:
         return tuple(q for q in reversed(self._quarantine) if q.service == service)
 
-    async def release(self, service: str, identity: str, by: str, reason: str, at: datetime) -> bool:
+    async def release(self, service: str, identity: str, by: str, reason: str, at: datetime, channel: str = "") -> bool:
         self._check()
         dropped = self._drop(service, identity)
         self._released += [(quarantined, by, reason, at) for quarantined in dropped]
+        if dropped:
+            self._seal(audit.released(service, identity, by, reason, at, channel))
         return bool(dropped)
+
+    async def act(self, act: Act) -> None:
+        self._check()
+        self._seal(act)
+
+    async def audit(self, after: int = 0, limit: int = 10_000) -> tuple[Row, ...]:
+        return tuple(row for row in self._audit if row.number > after)[:limit]
+
+    async def head(self) -> Head:
+        return self._head
+
+    async def audited(self) -> tuple[tuple[Row, ...], tuple[Act, ...]]:
+        lines = (_act(id, entry) for id, entries in self._entries.items() for entry in entries)
+        return tuple(self._audit), tuple(lines)
+
+    async def lock(self, lock: Lock, channel: str = "") -> None:
+        self._check()
+        self._locks[lock.service] = lock
+        self._seal(audit.locked(lock, channel))
+
+    async def unlock(self, service: str, by: str, at: datetime, channel: str = "") -> Lock | None:
+        self._check()
+        lock = self._locks.pop(service, None)
+        if lock is not None:
+            self._seal(audit.unlocked(lock, by, at, channel))
+        return lock
+
+    async def locked(self, service: str) -> Lock | None:
+        return self._locks.get(service)
 
     async def remember(self, environment: str, data: Mapping[str, Any]) -> None:
         self._check()
@@ -164,11 +200,23 @@ class MemoryStore:
         lines = self._entries.setdefault(id, [])
         for entry in entries:
             lines.append(replace(entry, seq=len(lines) + 1, data=json.loads(_json(entry.data))))
+            self._seal(_act(id, lines[-1]))
+
+    @property
+    def _head(self) -> Head:
+        return self._audit[-1].head if self._audit else audit.EMPTY
+
+    def _seal(self, act: Act) -> None:
+        self._audit.append(audit.after(self._head, act))
 
     def _drop(self, service: str, identity: str) -> list[Quarantined]:
         dropped = [q for q in self._quarantine if (q.service, q.identity) == (service, identity)]
         self._quarantine = [q for q in self._quarantine if q not in dropped]
         return dropped
+
+
+def _act(id: str, entry: Entry) -> Act:
+    return audit.of_line(id, entry.seq, entry.at, entry.kind, entry.text, entry.data)
 
 
 def _place(rollout: Rollout) -> tuple[str, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from interlock.core.audit import Act, Head, Row
+from interlock.core.lock import Lock
 from interlock.core.plan import Plan
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout
@@ -130,8 +132,29 @@ class Store(Protocol):
     async def quarantine(self, service: str) -> tuple[Quarantined, ...]:
         """Return the service's quarantined releases, newest first."""
 
-    async def release(self, service: str, identity: str, by: str, reason: str, at: datetime) -> bool:
+    async def release(self, service: str, identity: str, by: str, reason: str, at: datetime, channel: str = "") -> bool:
         """Let a release out of quarantine, on record; say whether it was there."""
+
+    async def act(self, act: Act) -> None:
+        """Add what changed something and is in no rollout's journal to the audit. All other writes add their own."""
+
+    async def audit(self, after: int = 0, limit: int = 10_000) -> tuple[Row, ...]:
+        """Return the audit's rows in their order, from the one after the number `after` on."""
+
+    async def head(self) -> Head:
+        """Return the audit's last row, as it is published."""
+
+    async def audited(self) -> tuple[tuple[Row, ...], tuple[Act, ...]]:
+        """Return the whole audit, and what it must say of each line of each journal, both as of one moment."""
+
+    async def lock(self, lock: Lock, channel: str = "") -> None:
+        """Lock a service, on record; whoever locked it before is replaced."""
+
+    async def unlock(self, service: str, by: str, at: datetime, channel: str = "") -> Lock | None:
+        """Take a service's lock away, on record; return it, or None when there was none."""
+
+    async def locked(self, service: str) -> Lock | None:
+        """Return a service's lock, whether or not it still holds."""
 
     async def remember(self, environment: str, data: Mapping[str, Any]) -> None:
         """Keep what is known of an environment between rollouts: its stable revision's traffic of the last hour."""

@@ -10,14 +10,17 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from interlock.core import audit
+from interlock.core.audit import Act, Head, Row
+from interlock.core.lock import Lock
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout
@@ -65,8 +68,19 @@ SCHEMAS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE numbers (service TEXT PRIMARY KEY, last INTEGER NOT NULL)",
         "CREATE TABLE reserve (filler BLOB)",
     ),
+    (  # the audit, and locks; `_take_over` then adds what was on record before
+        """CREATE TABLE audit (
+            number INTEGER PRIMARY KEY, before TEXT NOT NULL, record TEXT NOT NULL, hash TEXT NOT NULL)""",
+        """CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+            BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END""",
+        """CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
+            BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END""",
+        "CREATE TABLE locks (service TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID",
+    ),
 )
 SCHEMA = len(SCHEMAS)
+AUDITED_SINCE = 2
+UNREADABLE = "unreadable"
 
 
 class SQLite:
@@ -224,8 +238,9 @@ class SQLite:
         question = "SELECT record, identity FROM quarantine WHERE service = ? ORDER BY number DESC"
         return await self._all(Quarantined, "the quarantine of", question, service)
 
-    async def release(self, service: str, identity: str, by: str, reason: str, at: datetime) -> bool:
+    async def release(self, service: str, identity: str, by: str, reason: str, at: datetime, channel: str = "") -> bool:
         said = (_text(by), _text(reason), at.isoformat())
+        act = audit.released(service, identity, said[0], said[1], at, channel)
 
         def write(db: _Database) -> bool:
             which = (service, identity)
@@ -237,9 +252,55 @@ class SQLite:
                 "INSERT INTO released (service, identity, record, released_by, reason, at) VALUES (?, ?, ?, ?, ?, ?)",
                 (*which, row[0], *said),
             )
+            _seal(db, act)
             return True
 
         return await self._write(write)
+
+    async def act(self, act: Act) -> None:
+        await self._write(lambda db: _seal(db, act))
+
+    async def audit(self, after: int = 0, limit: int = 10_000) -> tuple[Row, ...]:
+        which = "WHERE number > ? ORDER BY number LIMIT ?"
+        return await self._call("read", lambda: _rows(self._db, which, after, limit))
+
+    async def head(self) -> Head:
+        return await self._call("read", lambda: _head(self._db))
+
+    async def audited(self) -> tuple[tuple[Row, ...], tuple[Act, ...]]:
+        def read() -> tuple[tuple[Row, ...], tuple[Act, ...]]:
+            self._db.execute("BEGIN")
+            try:
+                return _rows(self._db, "ORDER BY number"), tuple(_journals(self._db, "rollout, seq"))
+            finally:
+                self._db.execute("COMMIT")
+
+        return await self._call("read", read)
+
+    async def lock(self, lock: Lock, channel: str = "") -> None:
+        act = audit.locked(lock, channel)
+
+        def write(db: _Database) -> None:
+            db.execute("INSERT OR REPLACE INTO locks VALUES (?, ?)", (lock.service, _json(lock)))
+            _seal(db, act)
+
+        await self._write(write)
+
+    async def unlock(self, service: str, by: str, at: datetime, channel: str = "") -> Lock | None:
+        def write(db: _Database) -> Lock | None:
+            row = db.execute("SELECT record FROM locks WHERE service = ?", (service,)).fetchone()
+            if row is None:
+                return None
+            lock = self._restored(Lock, row[0], f"the lock of {service}")
+            db.execute("DELETE FROM locks WHERE service = ?", (service,))
+            _seal(db, audit.unlocked(lock, by, at, channel))
+            return lock
+
+        return await self._write(write)
+
+    async def locked(self, service: str) -> Lock | None:
+        question = "SELECT record, service FROM locks WHERE service = ?"
+        return _first(await self._all(Lock, "the lock of", question, service))
 
     async def remember(self, environment: str, data: Mapping[str, Any]) -> None:
         row = (environment, _json(data))
@@ -331,10 +392,22 @@ class SQLite:
         return int(row[0])
 
     def _migrate(self, db: _Database) -> None:
-        for statements in SCHEMAS[self._version(db) :]:  # another process may have done it meanwhile
+        for version, statements in enumerate(SCHEMAS[self._version(db) :], self._version(db) + 1):
             for statement in statements:
                 db.execute(statement)
+            if version == AUDITED_SINCE:
+                self._take_over(db)
         db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
+
+    def _take_over(self, db: _Database) -> None:
+        """Put what was on record before there was an audit into it, in the order in which it happened."""
+        acts = [act for act in _journals(db, "at, rollout, seq") if act.digest != UNREADABLE]
+        for service, identity, by, reason, at in db.execute(
+            "SELECT service, identity, released_by, reason, at FROM released"
+        ):
+            acts.append(audit.released(service, identity, by, reason, datetime.fromisoformat(at), ""))
+        for act in sorted(acts, key=lambda act: act.at):
+            _seal(db, act)
 
     def _refuse_old(self, version: int) -> None:
         if version == 0:
@@ -426,8 +499,40 @@ def _first(found: tuple[T, ...]) -> T | None:
 
 def _append(db: _Database, id: str, lines: tuple[tuple[str, str, str, str], ...]) -> None:
     last = int(db.execute("SELECT ifnull(max(seq), 0) FROM entries WHERE rollout = ?", (id,)).fetchone()[0])
-    rows = ((id, seq, *line) for seq, line in enumerate(lines, last + 1))
-    db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
+    for seq, line in enumerate(lines, last + 1):
+        db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", (id, seq, *line))
+        _seal(db, _act(id, seq, *line))
+
+
+def _seal(db: _Database, act: Act) -> None:
+    """Add a row to the audit, in the transaction of what it tells."""
+    row = audit.after(_head(db), act)
+    db.execute("INSERT INTO audit VALUES (?, ?, ?, ?)", (row.number, row.before, row.record, row.hash))
+
+
+def _head(db: _Database) -> Head:
+    row = db.execute("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1").fetchone()
+    return audit.EMPTY if row is None else Head(*row)
+
+
+def _rows(db: _Database, which: str, *values: object) -> tuple[Row, ...]:
+    rows = db.execute(f"SELECT number, before, record, hash FROM audit {which}", values).fetchall()
+    return tuple(Row(int(number), str(before), str(record), str(hash)) for number, before, record, hash in rows)
+
+
+def _journals(db: _Database, order: str) -> Iterator[Act]:
+    """Yield what the audit must say of each line of each journal; one that cannot be read is like no row."""
+    for id, seq, *line in db.execute(
+        f"SELECT rollout, seq, at, kind, text, data FROM entries ORDER BY {order}"
+    ).fetchall():
+        try:
+            yield _act(id, seq, *line)
+        except (ValueError, TypeError, AttributeError):
+            yield Act(datetime.min.replace(tzinfo=UTC), "", id, "", seq=seq, digest=UNREADABLE)
+
+
+def _act(id: str, seq: int, at: str, kind: str, text: str, data: str) -> Act:
+    return audit.of_line(id, seq, datetime.fromisoformat(at), kind, text, json.loads(data))
 
 
 def _prove(db: _Database, proof: Proof) -> None:
