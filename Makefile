@@ -30,13 +30,14 @@ APT = test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { apt-get -qq upd
 # An environment that was moved, or whose Python has gone, is made anew.
 STALE := $(shell test "$$(cat $(DEMO) 2>/dev/null)" = "$(CURDIR)" && $(BIN)/python -c '' 2>/dev/null || echo stale)
 
-.PHONY: help demo test lint bench lock clean parts stale
+.PHONY: help demo test lint bench bench-judge lock clean parts stale
 
 help:
 	@echo 'make demo    set up, then deploy a real service, watch a canary, and see a bad release taken back'
 	@echo 'make test    set up, then check style, types and import rules, and run all tests'
 	@echo 'make lint    the checks of `make test` without its tests'
 	@echo 'make bench   measure what the README quotes'
+	@echo 'make bench-judge   simulate rollouts: our judge beside Argo Rollouts, Flagger and Kayenta'
 	@echo 'make lock    resolve the locks anew after a change of dependencies in pyproject.toml'
 	@echo 'make clean   remove all that these commands made here'
 
@@ -54,6 +55,9 @@ lint: $(DEV)
 
 bench: $(DEV) parts
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-judge: $(DEV)
+	@$(BIN)/python -m bench.evaluator $(ARGS)
 
 # The real programs that tests and measurements drive.
 parts:

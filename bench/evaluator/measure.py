@@ -97,21 +97,16 @@ class Runs:
 
 @dataclass(slots=True)
 class Results:
-    """All runs, and how long each judge computed: CPU seconds, samples."""
+    """All runs, the microseconds of CPU each judge takes for a sample, and how many seconds all of it took."""
 
     runs: dict[Key, Runs] = field(default_factory=dict)
-    cpu: dict[str, tuple[float, int]] = field(default_factory=dict)
+    microseconds: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
     def of(self, judge: str, scenario: str, every: float, *seeds: int) -> Runs | None:
         """Return the runs of these seeds together, or None if there are none."""
         parts = [r for seed in seeds if (r := self.runs.get(Key(judge, scenario, every, seed))) is not None]
         return Runs(parts[0].scenario, every, tuple(r for p in parts for r in p.runs)) if parts else None
-
-    def microseconds(self, judge: str) -> float | None:
-        """CPU time a judge takes for one sample."""
-        seconds, polls = self.cpu.get(judge, (0.0, 0))
-        return 1e6 * seconds / polls if polls else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +121,7 @@ class Task:
     runs: Mapping[str, int]
 
 
-Done = tuple[Task, dict[str, list[Run]], dict[str, tuple[float, int]]]
+Done = tuple[Task, dict[str, list[Run]]]
 
 
 def measure(series: Iterable[Series], progress: Callable[[Iterator[Done], int], Iterable[Done]]) -> Results:
@@ -135,16 +130,14 @@ def measure(series: Iterable[Series], progress: Callable[[Iterator[Done], int], 
     collected: dict[Key, list[tuple[int, list[Run]]]] = {}
     results = Results()
     with get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
-        for task, runs, cpu in progress(pool.imap_unordered(work, tasks), len(tasks)):
+        for task, runs in progress(pool.imap_unordered(work, tasks), len(tasks)):
             for judge, some in runs.items():
                 key = Key(judge, task.scenario, task.every, task.seed)
                 collected.setdefault(key, []).append((task.first, some))
-            for judge, (seconds, polls) in cpu.items():
-                before = results.cpu.get(judge, (0.0, 0))
-                results.cpu[judge] = (before[0] + seconds, before[1] + polls)
     for key, parts in collected.items():
         runs_of_key = tuple(r for _, some in sorted(parts, key=lambda p: p[0]) for r in some)
         results.runs[key] = Runs(SCENARIOS[key.scenario], key.every, runs_of_key)
+    results.microseconds = {judge: microseconds(judge) for judge in JUDGES}
     results.seconds = time.monotonic() - since
     return results
 
@@ -163,18 +156,26 @@ def work(task: Task) -> Done:
     judges = {name: JUDGES[name]() for name in task.runs}
     least = bound(scenario, task.every)
     runs: dict[str, list[Run]] = {name: [] for name in judges}
-    cpu: dict[str, tuple[float, int]] = dict.fromkeys(judges, (0.0, 0))
     for number in range(task.first, task.last):
         recording = record(scenario, task.seed, number, task.every)
         for name, judge in judges.items():
-            if number >= task.runs[name]:
-                continue
-            since = time.process_time()
-            run = play(judge, scenario, recording, task.every, least)
-            seconds, polls = cpu[name]
-            cpu[name] = (seconds + time.process_time() - since, polls + run.polls)
-            runs[name].append(run)
-    return task, {n: r for n, r in runs.items() if r}, cpu
+            if number < task.runs[name]:
+                runs[name].append(play(judge, scenario, recording, task.every, least))
+    return task, {n: r for n, r in runs.items() if r}
+
+
+def microseconds(judge: str, scenario: str = "ok base 0.1%", every: float = 5.0, times: int = 7) -> float:
+    """Return the CPU time a judge takes for one sample, with all its bookkeeping: the least of several rollouts.
+
+    What others do on the machine can only add to it.
+    """
+    watched, took = SCENARIOS[scenario], []
+    recording, least, rule = record(watched, 0, 0, every), bound(watched, every), JUDGES[judge]()
+    for _ in range(times):
+        since = time.process_time()
+        run = play(rule, watched, recording, every, least)
+        took.append((time.process_time() - since) / run.polls)
+    return 1e6 * min(took)
 
 
 def quantile(values: Iterable[float], count: int, q: float) -> float:

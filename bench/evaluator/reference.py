@@ -224,8 +224,8 @@ class Reference:
         near = [f for f in found if 0.0025 <= f[3] <= 0.03][:3] or [f for f in found if 0.0002 <= f[3] <= 0.10][:2]
         chosen = [self._edge(u, v, slow, history, total[-1]) for _, u, v, slow in near]
         if near and near[0][0] < 0.7 and edges[chosen[0].v] <= 1.2 * FACTOR * edges[chosen[0].u]:
-            for edge in chosen[1:]:
-                edge.safe = None  # with fine edges, the nearest suffices for a proof
+            for further in chosen[1:]:
+                further.safe = None  # with fine edges, the nearest suffices for a proof
         return chosen
 
     def _edge(self, u: int, v: int, slow: float, history: list[Counts], answers: float) -> Edge:
