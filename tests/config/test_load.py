@@ -11,6 +11,7 @@ import pytest
 from interlock.config import Environment, File, FileError, find, load
 from interlock.core.criteria import Criteria
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
+from interlock.core.load import Recipe
 from interlock.core.plan import StrategyName
 from interlock.core.release import Artefact, Protocol, Sticky, StickyBy
 from interlock.core.strategy import Pace
@@ -315,6 +316,17 @@ def test_reading_twice_gives_equal_values(tmp_path: Path) -> None:
     assert replace(environment) == environment and hash(environment)
 
 
+def recipes(tmp_path: Path, strategy: str) -> list[Recipe | None]:
+    return [environment.pace.load for environment in read(tmp_path, f"{TEN}strategy: {strategy}\n").environments]
+
+
+def test_synthetic_load_is_sent_where_releases_are_judged_and_only_if_asked_for(tmp_path: Path) -> None:
+    assert recipes(tmp_path, "canary") == [None, None]
+    assert recipes(tmp_path, "{canary: {load: auto}}") == [None, Recipe(always=False)]
+    own = "{rolling: {load: {rate: 20/s, requests: 3000, paths: [/, /cart], method: HEAD}}}"
+    assert recipes(tmp_path, own)[1] == Recipe(20.0, 3000, ("/", "/cart"), "HEAD")
+
+
 # Errors
 
 
@@ -322,7 +334,7 @@ def test_an_error_has_line_column_setting_expectation_and_the_nearest_key(tmp_pa
     text = TEN + "strategy:\n  canary:\n    wieghts: [5%, 100%]\n"
     assert one(tmp_path, text) == (
         "interlock.yaml:9:5: strategy.canary: expected one of keep, hold_at_most, recovered_for, first_bake, bake, "
-        'weights, found "wieghts"; did you mean "weights"?'
+        'load, weights, found "wieghts"; did you mean "weights"?'
     )
 
 
@@ -368,6 +380,20 @@ def test_all_errors_are_reported_together_in_the_order_of_the_file(tmp_path: Pat
             'without a unit; did you mean "512MiB"?',
         ),
         (
+            "strategy: {canary: {load: {rate: 20}}}",
+            '7:34: strategy.canary.load.rate: expected requests per second, above 0 and at most 200, such as "20/s", '
+            'found 20 without a unit; did you mean "20/s"?',
+        ),
+        (
+            "strategy: {canary: {load: {rate: 1000/s}}}",
+            '7:34: strategy.canary.load.rate: expected requests per second, above 0 and at most 200, such as "20/s", '
+            'found "1000/s"',
+        ),
+        (
+            "strategy: {canary: {load: sometimes}}",
+            '7:27: strategy.canary.load: expected auto or a mapping, found "sometimes"',
+        ),
+        (
             "strategy: {canary: {weights: [5%, 4%, 100%]}}",
             "7:35: strategy.canary.weights[1]: expected more than the 5 % before it, found 4 %: weights must rise",
         ),
@@ -404,7 +430,7 @@ def test_all_errors_are_reported_together_in_the_order_of_the_file(tmp_path: Pat
         (
             "strategy: {rolling: {weights: [100%]}}",
             "7:22: strategy.rolling: expected one of keep, hold_at_most, "
-            'recovered_for, first_bake, bake, found "weights"; "weights" belongs under strategy.canary',
+            'recovered_for, first_bake, bake, load, found "weights"; "weights" belongs under strategy.canary',
         ),
         ("readiness: /ready", '7:1: expected a known key, found "readiness"; "readiness" belongs under health'),
         ("instances: 0", "7:12: instances: expected at least 1, found 0"),

@@ -15,8 +15,10 @@ from interlock.config.model import (
     EnvironmentBlock,
     FileBlock,
     IdentifyBlock,
+    LoadBlock,
     MetricBlock,
     Plain,
+    Rolling,
     Settings,
     Smoke,
     StickyBlock,
@@ -24,6 +26,7 @@ from interlock.config.model import (
 )
 from interlock.core.criteria import Control, Criteria, WithoutProof
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
+from interlock.core.load import Recipe
 from interlock.core.metric import Metric, Ratio, Series, Slower
 from interlock.core.plan import StrategyName
 from interlock.core.release import Configuration, Entrance, Protocol, Sticky, StickyBy
@@ -80,11 +83,17 @@ def _one_source(merged: EnvironmentBlock, own: EnvironmentBlock) -> EnvironmentB
 
 def _pace(block: EnvironmentBlock, *, judged: bool, staged: bool) -> Pace:
     chosen: Plain = block.strategy.chosen
-    written = {name: getattr(chosen, name) for name in chosen.model_fields_set - {"weights"}}
+    written = {name: getattr(chosen, name) for name in chosen.model_fields_set - {"weights", "load"}}
     pace = replace(Pace() if judged else _QUICK, **written)
     if isinstance(chosen, Canary) and chosen.weights is not None:
         pace = replace(pace, weights=chosen.weights)
+    if isinstance(chosen, Rolling) and chosen.load is not None:
+        pace = replace(pace, load=_load(chosen.load))
     return replace(pace, staged=staged, approve=block.approve, approve_within=block.approve_within)
+
+
+def _load(block: LoadBlock) -> Recipe:
+    return Recipe(block.rate, block.requests, block.paths, block.method, block.when == "always")
 
 
 def _weights(chosen: Plain, pace: Pace) -> tuple[Weight, ...] | None:

@@ -22,7 +22,9 @@ from interlock.config.quantity import (
     Globs,
     HeaderName,
     Name,
+    Paths,
     Pause,
+    PerSecond,
     Rate,
     Reference,
     Regex,
@@ -38,11 +40,13 @@ from interlock.config.quantity import (
 )
 from interlock.core.criteria import Criteria
 from interlock.core.health import Probe, SmokeTest
+from interlock.core.load import Recipe
 from interlock.core.release import Configuration, Entrance, Sticky
 from interlock.core.source import Source
 from interlock.core.strategy import Pace
 
 _configuration, _criteria, _pace, _probe = Configuration(command=()), Criteria(), Pace(), Probe()
+_recipe = Recipe()
 _entrance, _source, _test, _sticky = Entrance(port=0), Source(root=""), SmokeTest(name=""), Sticky()
 
 
@@ -249,9 +253,33 @@ class BlueGreen(Plain):
     pass
 
 
+class LoadBlock(Block):
+    rate: PerSecond = Field(
+        _recipe.rate, description="so many requests of our own are sent to the preview of each side"
+    )
+    requests: int | None = Field(
+        _recipe.requests,
+        ge=1,
+        le=1_000_000,
+        description="how many are sent to each side; by default as many as prove a healthy release, with some to spare",
+    )
+    paths: Paths = Field(_recipe.paths, description="what is asked for, in turn; stable must answer it well")
+    method: Literal["GET", "HEAD"] = Field("GET", description="how it is asked for")
+    when: Literal["always", "needed"] = Field(
+        "always",
+        description="`always` before each weight that is watched; `needed` only where users' traffic cannot prove a "
+        "bake in time, which `load: auto` stands for",
+    )
+
+    SHORT: ClassVar[Mapping[str, Mapping[str, Any]]] = {"auto": {"when": "needed"}}
+
+
 class Rolling(Plain):
     first_bake: Duration = Field(_pace.first_bake, description="how long the first weight is watched")
     bake: Duration = Field(_pace.bake, description="how long each later weight is watched")
+    load: LoadBlock | None = Field(
+        None, description="try each new side on requests of our own before its users come; by default none are sent"
+    )
 
 
 class Canary(Rolling):

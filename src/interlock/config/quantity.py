@@ -25,6 +25,7 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _PART = r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)"
 _DURATION = re.compile(rf"{_PART}(?:\s*{_PART})*")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%")
+_PER_SECOND = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*s")
 _TIMES = re.compile(r"(\d+(?:\.\d+)?)\s*[x×]?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]i?B|KiB|B)")
 _SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -103,6 +104,17 @@ def times(value: object) -> float:
     match = _TIMES.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or not 0 < float(match[1]) <= 100:
         raise ValueError(f'expected a factor above 0 and at most 100 such as "1x", found {found(value)}')
+    return float(match[1])
+
+
+def per_second(value: object) -> float:
+    """Read ``20/s`` as 20.0, up to 200."""
+    expected = 'expected requests per second, above 0 and at most 200, such as "20/s"'
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f'{expected}, found {value} without a unit; did you mean "{value}/s"?')
+    match = _PER_SECOND.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not 0 < float(match[1]) <= 200:
+        raise ValueError(f"{expected}, found {found(value)}")
     return float(match[1])
 
 
@@ -240,6 +252,7 @@ Pause = Annotated[timedelta, *_text(partial(duration, zero=True), "0s")]
 Rate = Annotated[float, *_text(rate, "1%")]
 Factor = Annotated[float, PlainValidator(factor), WithJsonSchema({"type": ["string", "number"], "examples": ["2x"]})]
 Times = Annotated[float, PlainValidator(times), WithJsonSchema({"type": ["string", "number"], "examples": ["1x"]})]
+PerSecond = Annotated[float, *_text(per_second, "20/s")]
 Size = Annotated[int, *_text(size, "512MiB")]
 Shares = Annotated[
     tuple[Weight, ...] | None,
@@ -255,5 +268,6 @@ Subdirectory = Annotated[str, AfterValidator(subdirectory)]
 Regex = Annotated[str, AfterValidator(regex)]
 Selector = Annotated[str, AfterValidator(series)]
 Address = Annotated[str, AfterValidator(address)]
+Paths = Annotated[tuple[UrlPath, ...], Field(strict=False, min_length=1)]
 Argv = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 Globs = Annotated[tuple[str, ...], Field(strict=False)]

@@ -69,6 +69,10 @@ def _written(name: str, value: object) -> str:
         return f"{seconds / size:g}{unit}"
     if name in _SHARES and isinstance(value, float):
         return f"{value * 100:g}%"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    if name == "rate":
+        return f"{value:g}/s"
     return f"{value:g}x" if name in _FACTORS else str(value)
 
 

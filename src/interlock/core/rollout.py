@@ -14,13 +14,18 @@ from interlock.core.weight import NONE, Weight
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who let the rollout go on, bound to the plan and the release that they saw."""
+    """Who let the rollout go on, bound to the plan and the release that they saw.
+
+    `proven`: by a signature, not by a name alone; `on_call`: they were on call when they did.
+    """
 
     at: datetime
     by: str
     plan: str
     identity: str
     reason: str = ""
+    proven: bool = False
+    on_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,8 @@ class Rollout:
 
     `index` counts in `stage.steps`, or in `way_back` while going back. `turned_at` is the step from which it turned
     back. `observed` is the time that the present watch has seen. `since` is when the phase began, `step_since` when
-    the step did, by the wall clock; `stay` counts the same for deadlines. `synthetic` says what was proven by requests of
-    our own, not by those of users.
+    the step did, by the wall clock; `stay` counts the same for deadlines. `synthetic` says what was proven by
+    requests of our own, not by those of users.
     """
 
     id: str
