@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Protocol
 
 from interlock.adapters.http import HttpError, ask
 from interlock.adapters.metrics.exposed.page import Page, Unseen
@@ -15,7 +16,7 @@ from interlock.core.metric import Metric
 from interlock.core.release import Instance
 from interlock.core.sample import Events
 from interlock.ports.metrics import Shown
-from interlock.ports.workload import Workload, WorkloadError
+from interlock.ports.workload import WorkloadError
 
 _WITHIN = timedelta(milliseconds=900)
 _ACCEPT = (("Accept", "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1"),)
@@ -23,10 +24,17 @@ _ACCEPT = (("Accept", "text/plain;version=0.0.4, application/openmetrics-text;ve
 _Counted = tuple[dict[str, Events], dict[str, str]]
 
 
+class Instances(Protocol):
+    """What knows the instances of a revision: any workload."""
+
+    async def instances(self, revision: str) -> tuple[Instance, ...]:
+        """See `Workload.instances`."""
+
+
 class ExposedMetrics:
     """The counters that the instances of `workload` show."""
 
-    def __init__(self, workload: Workload, *, within: timedelta = _WITHIN) -> None:
+    def __init__(self, workload: Instances, *, within: timedelta = _WITHIN) -> None:
         self._workload, self._within = workload, within
 
     def knows(self, metric: Metric) -> bool:
