@@ -44,16 +44,12 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How it ended, how many seconds and canary requests after the onset, and when an advance was first called for.
-
-    `polls` is how many the judge has seen.
-    """
+    """How it ended, how many seconds and canary requests after the onset, and when an advance was first called for."""
 
     end: End
     seconds: float
     requests: int
     advanced: float | None
-    polls: int
 
 
 def play(judge: Judge, scenario: Scenario, recording: Recording, every: float, least: Bound) -> Run:
@@ -71,12 +67,12 @@ def play(judge: Judge, scenario: Scenario, recording: Recording, every: float, l
         if decision == "rollback":
             end = End.TOO_EARLY if scenario.bad and t <= scenario.onset else End.ROLLED_BACK
             requests = int(recording.asked[round(scenario.onset / every) : i + 1].sum())
-            return Run(end, t - scenario.onset, requests, advanced, i + 1)
+            return Run(end, t - scenario.onset, requests, advanced)
         if decision == "advance" and advanced is None and t > scenario.onset + grace:
             advanced = t
             if scenario.bad and not scenario.onset:
-                return Run(End.ADVANCED, t, 0, advanced, i + 1)
-    return Run(End.OPEN, 0.0, 0, advanced, len(recording.polls))
+                return Run(End.ADVANCED, t, 0, advanced)
+    return Run(End.OPEN, 0.0, 0, advanced)
 
 
 def setting(scenario: Scenario, recording: Recording, every: float, *, oracle: bool = False) -> Setting:

@@ -251,7 +251,7 @@ def _ours(results: Results, seeds: tuple[int, ...], *, bad: bool) -> list[tuple[
 
 def _cpu(results: Results) -> Section:
     rows = [(judge, number(took, 1)) for judge, took in results.microseconds.items()]
-    text = "Microseconds of CPU for one sample of both sides, with all its bookkeeping: the least of 7 rollouts."
+    text = "Microseconds of CPU for one sample of both sides, with all its bookkeeping: the least of 9 rollouts."
     return Section("CPU per sample", text, Table(("judge", "µs"), rows))
 
 
