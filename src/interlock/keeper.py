@@ -22,10 +22,12 @@ from interlock.adapters.line import serve
 from interlock.adapters.workload.process.log import limit
 from interlock.app.parts import Parts, assemble
 from interlock.app.state import StateDirectory
-from interlock.core.events import Order
+from interlock.core.events import LOCAL, Order
+from interlock.core.lock import Lock
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
 from interlock.engine.engine import Engine
+from interlock.engine.journal import resolved
 from interlock.twin import Refused, Watch
 
 log = logging.getLogger("interlock.keeper")
@@ -97,6 +99,9 @@ class Keeper:
             "bring back": self._bring_back,
             "order": self._order,
             "release": self._release,
+            "close incident": self._close_incident,
+            "lock": self._lock,
+            "unlock": self._unlock,
             "live": self._live,
             "stop": self._stop_all,
         }
@@ -114,9 +119,21 @@ class Keeper:
     async def _order(self, run: str, order: dict[str, Any]) -> Any:
         return plain(await self._engine.order(run, restore(Order, order)))
 
-    async def _release(self, service: str, identity: str, by: str, reason: str) -> bool:
+    async def _release(self, service: str, identity: str, by: str, reason: str, channel: str = LOCAL) -> bool:
         ports = self._parts.ports
-        return await ports.store.release(service, identity, by, reason, ports.clock.now())
+        return await ports.store.release(service, identity, by, reason, ports.clock.now(), channel)
+
+    async def _close_incident(self, rollout: str, cause: str, by: str, channel: str) -> None:
+        ports = self._parts.ports
+        await ports.store.note(rollout, (resolved(ports.clock.now(), cause, by, channel),))
+
+    async def _lock(self, lock: dict[str, Any], channel: str) -> None:
+        await self._parts.ports.store.lock(restore(Lock, lock), channel)
+
+    async def _unlock(self, service: str, by: str, channel: str) -> Any:
+        ports = self._parts.ports
+        lock = await ports.store.unlock(service, by, ports.clock.now(), channel)
+        return None if lock is None else plain(lock)
 
     async def _live(self) -> Any:
         return {"rollouts": self._engine.live(), "stuck": self._engine.stuck()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import os
 import sys
@@ -20,7 +21,8 @@ from interlock.adapters.secrets import kept
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory
-from interlock.core.events import Order, OrderKind
+from interlock.core.events import LOCAL, Order, OrderKind
+from interlock.core.lock import Lock
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
@@ -93,8 +95,9 @@ class View:
 class App:
     """The verbs over one state directory. Reading asks the records, changing asks the keeper."""
 
-    def __init__(self, state: StateDirectory) -> None:
+    def __init__(self, state: StateDirectory, channel: str = LOCAL) -> None:
         self.state = state
+        self.channel = channel
         self._clock = SystemClock()
 
     # --- looking
@@ -197,18 +200,54 @@ class App:
             self._without_secrets(reason),
             None if seen is None else seen.index,
             None if seen is None else seen.phase,
+            self.channel,
         )
         if rollouts[-1].over:
             advance(rollouts[-1], order)
         await self.ensure_keeper()
-        arguments = {"run": rollouts[0].run, "order": plain(order)}
+        arguments = {"run": rollouts[0].run, "order": self._by_channel(plain(order))}
         return restore(Rollout, await self._change("order", arguments, ANSWERS_WITHIN))
 
     async def release(self, service: str, identity: str, reason: str) -> bool:
         """Let a release out of quarantine, on record; say whether it was there."""
         await self.ensure_keeper()
         arguments = {"service": service, "identity": identity, "by": who(), "reason": self._without_secrets(reason)}
-        return bool(await self._change("release", arguments, ANSWERS_WITHIN))
+        return bool(await self._change("release", self._by_channel(arguments), ANSWERS_WITHIN))
+
+    def _by_channel(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Say by which surface it comes; a keeper started before there were others takes it to come from this one."""
+        rest = {name: value for name, value in arguments.items() if name != "channel"}
+        return rest if self.channel == LOCAL else {**rest, "channel": self.channel}
+
+    async def close_incident(self, id: str, cause: str) -> Rollout:
+        """Write an incident's cause, on record; return its rollout. Raises NoSuchRollout when it is none."""
+        from interlock.app.incident import find  # imported late: to look must be quick
+
+        rollout = find(await self._run(id), id)
+        await self.ensure_keeper()
+        arguments = {"rollout": rollout.id, "cause": self._without_secrets(cause), "by": who(), "channel": self.channel}
+        await self._change("close incident", arguments, ANSWERS_WITHIN)
+        return rollout
+
+    async def locked(self, service: str) -> Lock | None:
+        """Return the service's lock, if one holds."""
+        lock = await self.records.locked(service)
+        return lock if lock is not None and lock.holds(self._clock.now()) else None
+
+    async def lock(self, service: str, reason: str, within: timedelta | None) -> Lock:
+        """Let no deploy of the service start, for so long or until it is unlocked; on record."""
+        now = self._clock.now()
+        lock = Lock(service, who(), now, self._without_secrets(reason), None if within is None else now + within)
+        await self.ensure_keeper()
+        await self._change("lock", {"lock": plain(lock), "channel": self.channel}, ANSWERS_WITHIN)
+        return lock
+
+    async def unlock(self, service: str) -> Lock | None:
+        """Take the service's lock away, on record; return it, None when there was none."""
+        await self.ensure_keeper()
+        arguments = {"service": service, "by": who(), "channel": self.channel}
+        lock = await self._change("unlock", arguments, ANSWERS_WITHIN)
+        return None if lock is None else restore(Lock, lock)
 
     def _without_secrets(self, said: str) -> str:
         """Hide what must not come into the records, whoever says it."""
@@ -223,7 +262,19 @@ class App:
         await self.ensure_keeper()
         stopped: list[str] = await self._change("stop", {}, timedelta(minutes=2))
         await asyncio.to_thread(twin.down, self.state.runtime)
+        await self._record_down(stopped)
         return stopped
+
+    async def _record_down(self, stopped: list[str]) -> None:
+        """Add it to the audit; nobody else writes any more. A full disk costs only that."""
+        from interlock.core.audit import stopped as act
+
+        with contextlib.suppress(StoreError):
+            store = SQLite(self.state.database)
+            newest = await store.rollouts(1)
+            service = newest[0].stage.revision.release.service if newest else ""
+            await store.act(act(service, stopped, who(), self._clock.now(), self.channel))
+            store.close()
 
     async def ensure_keeper(self) -> None:
         """Have a keeper that answers; start one when there is none. Raises KeeperError with the end of its log."""
@@ -249,7 +300,7 @@ class App:
         try:
             return await self._ask(verb, arguments, within)
         except Rejected as no:
-            if no.kind in ("Busy", "Stale", "Refused"):
+            if no.kind in ("Busy", "Stale", "Refused", "Locked"):
                 raise Blocked(str(no)) from no
             if no.kind == "LeftRunning":
                 raise LeftRunning(str(no)) from no

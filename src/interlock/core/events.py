@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from interlock.core.phase import Phase
 
+LOCAL = "command line"
+"""The channel of whatever is said on this machine, by the command `interlock`."""
+
 
 class OrderKind(StrEnum):
     """What a person, or a program on their behalf, may tell a rollout."""
@@ -76,7 +79,10 @@ class Unsafe:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What `by` told the rollout. `key` makes twice once; `index` and `phase` are what its sender saw."""
+    """What `by` told the rollout. `key` makes twice once; `index` and `phase` are what its sender saw.
+
+    `channel` is the surface by which it came.
+    """
 
     at: datetime
     kind: OrderKind
@@ -85,6 +91,7 @@ class Order:
     reason: str = ""
     index: int | None = None
     phase: Phase | None = None
+    channel: str = LOCAL
 
 
 Event = Done | Failed | Held | Observed | Unsafe | Order

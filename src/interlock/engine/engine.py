@@ -11,6 +11,7 @@ from typing import Any
 
 from interlock.core.events import Order, OrderKind
 from interlock.core.judge.baseline import History
+from interlock.core.lock import Lock, Locked
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain, restore
@@ -75,7 +76,9 @@ class Engine:
             log.warning("not everything could be taken over, which is tried again: %s", error)
 
     async def start(self, plan: Plan, by: str, *, supersede: bool = False) -> str:
-        """Start a plan; return its run's id. Raises Stale, or Busy when one is under way and is not superseded."""
+        """Start a plan; return its run's id. Raises Locked, Stale, or Busy when one is under way and not superseded."""
+        if (lock := await self._locked(plan)) is not None:
+            raise Locked(lock)
         await self._make_way(plan, by, supersede=supersede)
         await self._check_world(plan)
         number = await self._ports.store.number(plan.service)
@@ -159,6 +162,19 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _locked(self, plan: Plan) -> Lock | None:
+        """Return the lock that forbids this plan: none when each stage goes back to what was proven there before."""
+        lock = await self._ports.store.locked(plan.service)
+        if lock is None or not lock.holds(self._ports.clock.now()):
+            return None
+        returns = [await self._returns(plan.service, stage) for stage in plan.stages]
+        return None if all(returns) else lock
+
+    async def _returns(self, service: str, stage: Stage) -> bool:
+        proven = [proof.identity for proof in await self._ports.store.proofs(service, stage.environment)]
+        identity = stage.revision.release.identity
+        return identity in proven and identity != proven[0]
+
     async def _make_way(self, plan: Plan, by: str, *, supersede: bool) -> None:
         running = await self._under_way(plan)
         if running and not supersede:
@@ -218,7 +234,7 @@ class Engine:
         now = self._ports.clock.now()
         rollout = begin(f"{run}-{stage.environment}", run, plan.hash, stage, now, by)
         text = f"{stage.strategy.value} of {plan.version} ({stage.revision.name}) in {stage.environment} begins"
-        await self._ports.store.begin(rollout, Entry(now, "began", text, {"plan": plan.hash}))
+        await self._ports.store.begin(rollout, Entry(now, "began", text, {"plan": plan.hash, "by": by}))
         await self._own(rollout)
 
     async def _begin_next(self, rollout: Rollout) -> None:
@@ -236,6 +252,8 @@ class Engine:
         if any(entry.kind == NOT_BEGUN for entry in await self._ports.store.entries(rollout.id)):
             return
         reason = await self._moved_on(plan, left[0])
+        if reason is None and (lock := await self._locked(plan)) is not None:
+            reason = str(Locked(lock))
         if reason is None:
             try:
                 await self._begin(rollout.run, plan, left[0], rollout.by)

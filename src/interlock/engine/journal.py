@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
@@ -14,12 +15,25 @@ from interlock.ports.store import Entry
 def entries(before: Rollout, event: Event, after: Rollout, data: Mapping[str, Any]) -> tuple[Entry, ...]:
     """Return the journal's lines for a change; none for what is not worth one (time observed, a wait that goes on)."""
     line = _line(before, event, after)
-    lines = [] if line is None else [Entry(event.at, line[0], line[1], {"index": before.index, **data})]
+    said = {"index": before.index, **_who(event), **data}
+    lines = [] if line is None else [Entry(event.at, line[0], line[1], said)]
     if after.going_back and not before.going_back:
         lines.append(Entry(event.at, "turned", f"going back: {after.reason}", {"step": before.index}))
     if after.phase is not before.phase and after.over:
         lines.append(Entry(event.at, "ended", _ending(after), {"phase": after.phase.value}))
     return tuple(lines)
+
+
+def resolved(at: datetime, cause: str, by: str, channel: str) -> Entry:
+    """Return the line by which a person writes the cause of an incident: only then is it resolved."""
+    return Entry(at, "resolved", f"cause written by {by}: {cause}", {"cause": cause, "by": by, "channel": channel})
+
+
+def _who(event: Event) -> dict[str, str]:
+    """Return who wanted it and by which surface, where somebody did: the audit says so of each line."""
+    if isinstance(event, Order):
+        return {"order": event.kind.value, "by": event.by, "channel": event.channel}
+    return {}
 
 
 def _line(before: Rollout, event: Event, after: Rollout) -> tuple[str, str] | None:
