@@ -40,6 +40,7 @@ class MemoryStore:
         self._environments: dict[str, str] = {}
         self._audit: list[Row] = []
         self._locks: dict[str, Lock] = {}
+        self._told: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
         """Do nothing: there is no file to let go of."""
@@ -121,6 +122,17 @@ class MemoryStore:
     async def entries(self, id: str, after: int = 0) -> tuple[Entry, ...]:
         return tuple(entry for entry in self._entries.get(id, ()) if entry.seq > after)
 
+    async def journals(self, limit: int) -> tuple[tuple[str, int], ...]:
+        newest = [*reversed(self._rows)][:limit]
+        return tuple((id, len(self._entries.get(id, ()))) for id in newest)
+
+    async def told(self, reader: str, id: str) -> int:
+        return self._told.get((reader, id), 0)
+
+    async def tell(self, reader: str, id: str, seq: int) -> None:
+        self._check()
+        self._told[reader, id] = max(seq, self._told.get((reader, id), 0))
+
     async def proofs(self, service: str, environment: str) -> tuple[Proof, ...]:
         return tuple(p for p in reversed(self._proofs) if (p.service, p.environment) == (service, environment))
 
@@ -170,6 +182,34 @@ class MemoryStore:
 
     async def recall(self, environment: str) -> Mapping[str, Any] | None:
         return _mapping(self._environments.get(environment))
+
+    async def prune(self, runs: int, proofs: int) -> tuple[str, ...]:
+        self._check()
+        needed = {proof.rollout for proof in self._newest_proofs(proofs)} | {one.rollout for one in self._quarantine}
+        of_run: dict[str, list[Rollout]] = {}
+        for row in reversed(self._rows.values()):
+            of_run.setdefault(row.rollout.run, []).append(row.rollout)
+        old = [run for run in list(of_run.values())[runs:] if all(one.over and one.id not in needed for one in run)]
+        gone = tuple(one.id for run in old for one in run)
+        plans = {self._rows[id].rollout.plan for id in gone}
+        for id in gone:
+            del self._rows[id]
+            self._entries.pop(id, None)
+            self._checkpoints.pop(id, None)
+        for hash in plans - {row.rollout.plan for row in self._rows.values()}:
+            self._plans.pop(hash, None)
+        self._proofs = [proof for proof in self._proofs if proof.rollout not in gone]
+        return gone
+
+    async def mentions(self, name: str) -> bool:
+        known = [*(row.rollout for row in self._rows.values()), *self._plans.values(), *self._proofs]
+        return any(name in json.dumps(plain(one)) for one in known)
+
+    def _newest_proofs(self, keep: int) -> list[Proof]:
+        newest: dict[tuple[str, str], dict[str, Proof]] = {}
+        for proof in reversed(self._proofs):
+            newest.setdefault((proof.service, proof.environment), {}).setdefault(proof.identity, proof)
+        return [proof for known in newest.values() for proof in list(known.values())[:keep]]
 
     def _check(self) -> None:
         if self.failing:

@@ -126,6 +126,15 @@ class Store(Protocol):
     async def entries(self, id: str, after: int = 0) -> tuple[Entry, ...]:
         """Return a rollout's journal, oldest first, from the line after `after`."""
 
+    async def journals(self, limit: int) -> tuple[tuple[str, int], ...]:
+        """Return (rollout's id, number of its journal's last line) of the newest rollouts, newest first."""
+
+    async def told(self, reader: str, id: str) -> int:
+        """Return up to which line of a rollout's journal this reader has been told; 0 when it was told nothing."""
+
+    async def tell(self, reader: str, id: str, seq: int) -> None:
+        """Keep that this reader has been told a rollout's journal up to this line; it is never told less again."""
+
     async def proofs(self, service: str, environment: str) -> tuple[Proof, ...]:
         """Return the proofs of an environment, newest first."""
 
@@ -161,3 +170,13 @@ class Store(Protocol):
 
     async def recall(self, environment: str) -> Mapping[str, Any] | None:
         """Return what was kept of an environment."""
+
+    async def prune(self, runs: int, proofs: int) -> tuple[str, ...]:
+        """Forget old rollouts with all that is kept of them, in one transaction; return their ids.
+
+        The newest `runs` runs stay, what is under way, and the runs of the newest `proofs` releases proven in each
+        environment and of those in quarantine.
+        """
+
+    async def mentions(self, name: str) -> bool:
+        """Say whether any rollout, plan or proof on record has this name in it."""

@@ -169,6 +169,19 @@ async def test_rollouts_are_found_by_run_and_by_age(store: Store) -> None:
     assert [r.id for r in await store.active()] == ["b", "c", "a", "d"]
 
 
+async def test_who_was_told_what_is_kept_for_each_reader_and_rollout_and_never_goes_back(store: Store) -> None:
+    for id, environment in (("r-1", "staging"), ("r-2", "production")):
+        await store.begin(rollout(id, environment), entry("begun"))
+    await store.note("r-2", (entry("second"), entry("third")))
+    assert await store.journals(9) == (("r-2", 3), ("r-1", 1))
+    assert await store.journals(1) == (("r-2", 3),)
+    assert await store.told("notify:team", "r-2") == 0
+    await store.tell("notify:team", "r-2", 2)
+    await store.tell("notify:team", "r-2", 1)
+    assert await store.told("notify:team", "r-2") == 2
+    assert await store.told("notify:team", "r-1") == await store.told("docs", "r-2") == 0
+
+
 async def test_proofs_come_newest_first_and_each_once(store: Store) -> None:
     for id in ("r-1", "r-2"):
         await store.begin(rollout(id, "staging"), entry("begun"))
@@ -205,6 +218,56 @@ async def test_what_is_known_of_an_environment_is_recalled(store: Store) -> None
     await store.remember("staging", {})
     assert await store.recall("production") == TRAFFIC
     assert await store.recall("staging") == {}
+
+
+async def many(store: Store, runs: int) -> list[str]:
+    """Write runs of two rollouts each, every third of which was proven; return the ids of the proven ones."""
+    proven = []
+    for number in range(1, runs + 1):
+        made = replace(plan(), by=f"person {number}", version=f"v{number}")
+        await store.add_plan(made)
+        for environment in ("staging", "production"):
+            one = replace(rollout(f"shop-{number}-{environment}", environment, run=f"shop-{number}"), plan=made.hash)
+            release = replace(one.stage.revision.release, version=f"v{number}")
+            one = replace(one, stage=replace(one.stage, revision=replace(one.stage.revision, release=release)))
+            await store.begin(one, entry("begun"))
+            ended = over(one) if number % 3 == 0 else given_up(approved(one))
+            epoch = await store.claim(one.id, "k")
+            await store.checkpoint(one.id, epoch, TRAFFIC)
+            is_proof = number % 3 == 0 and environment == "production"
+            await store.save(ended, epoch, (entry("done"),), proof=proof(ended) if is_proof else None)
+            proven += [one.id] if is_proof else []
+    return proven
+
+
+async def test_the_newest_runs_and_those_of_the_newest_proven_releases_stay_whole(store: Store) -> None:
+    proven = await many(store, 20)
+    gone = await store.prune(4, 3)
+    assert proven[-3:] == ["shop-12-production", "shop-15-production", "shop-18-production"]
+    left = {one.id for one in await store.rollouts(100)}
+    runs = {17, 18, 19, 20} | {12, 15, 18}
+    assert left == {f"shop-{number}-{where}" for number in runs for where in ("staging", "production")}
+    assert left | set(gone) == {f"shop-{n}-{where}" for n in range(1, 21) for where in ("staging", "production")}
+    assert [one.rollout for one in await store.proofs("shop", "production")] == proven[:-4:-1]
+    assert await store.entries("shop-1-staging") == () != await store.entries("shop-12-staging")
+    assert await store.last_checkpoint("shop-1-staging") is None
+    plans = [await store.plan(replace(plan(), by=f"person {n}", version=f"v{n}").hash) for n in (1, 12)]
+    assert [one is not None for one in plans] == [False, True]
+    assert await store.prune(4, 3) == ()
+
+
+async def test_what_is_under_way_or_in_quarantine_stays_however_old_it_is(store: Store) -> None:
+    await fill(store)  # shop-1 is in quarantine, shop-2 under way
+    for number in range(3, 6):
+        await store.begin(over(rollout(f"r-{number}", "testing", run=f"shop-{number}")), entry("begun"))
+    assert await store.prune(1, 1) == ("r-4",) + ("r-3",)
+    assert {one.run for one in await store.rollouts(100)} == {"shop-1", "shop-2", "shop-5"}
+
+
+async def test_a_name_is_found_in_whatever_is_on_record(store: Store) -> None:
+    await fill(store)
+    assert await store.mentions(plan().stages[0].revision.name)
+    assert not await store.mentions("never heard of")
 
 
 async def test_what_was_given_can_change_afterwards_without_changing_what_is_kept(store: Store) -> None:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from interlock.adapters.store.prune import mentioned, prune
 from interlock.core import audit
 from interlock.core.audit import Act, Head, Row
 from interlock.core.lock import Lock
@@ -76,6 +77,11 @@ SCHEMAS: tuple[tuple[str, ...], ...] = (
         """CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
             BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END""",
         "CREATE TABLE locks (service TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID",
+    ),
+    (  # who has been told what; not in the audit, for it changes nothing
+        """CREATE TABLE told (
+            reader TEXT NOT NULL, rollout TEXT NOT NULL REFERENCES rollouts (id), seq INTEGER NOT NULL,
+            PRIMARY KEY (reader, rollout)) WITHOUT ROWID""",
     ),
 )
 SCHEMA = len(SCHEMAS)
@@ -230,6 +236,26 @@ class SQLite:
 
         return await self._call("read", read)
 
+    async def journals(self, limit: int) -> tuple[tuple[str, int], ...]:
+        question = (
+            "SELECT id, (SELECT ifnull(max(seq), 0) FROM entries WHERE rollout = id) FROM rollouts "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        return await self._call(
+            "read", lambda: tuple((str(id), int(seq)) for id, seq in self._db.execute(question, (limit,)).fetchall())
+        )
+
+    async def told(self, reader: str, id: str) -> int:
+        question = "SELECT seq FROM told WHERE reader = ? AND rollout = ?"
+        row = await self._call("read", lambda: self._db.execute(question, (reader, id)).fetchone())
+        return 0 if row is None else int(row[0])
+
+    async def tell(self, reader: str, id: str, seq: int) -> None:
+        write = (
+            "INSERT INTO told VALUES (?, ?, ?) ON CONFLICT (reader, rollout) DO UPDATE SET seq = max(seq, excluded.seq)"
+        )
+        await self._write(lambda db: db.execute(write, (reader, id, seq)))
+
     async def proofs(self, service: str, environment: str) -> tuple[Proof, ...]:
         question = "SELECT record, rollout FROM proofs WHERE service = ? AND environment = ? ORDER BY number DESC"
         return await self._all(Proof, "the proof by rollout", question, service, environment)
@@ -309,6 +335,12 @@ class SQLite:
     async def recall(self, environment: str) -> Mapping[str, Any] | None:
         question = "SELECT record, name FROM environments WHERE name = ?"
         return _first(await self._all(dict[str, Any], "what is known of", question, environment))
+
+    async def prune(self, runs: int, proofs: int) -> tuple[str, ...]:
+        return await self._write(lambda db: prune(db, runs, proofs))
+
+    async def mentions(self, name: str) -> bool:
+        return await self._call("read", lambda: mentioned(self._db, name))
 
     async def _rollouts(self, which: str, *values: object) -> tuple[Rollout, ...]:
         return await self._all(Rollout, "rollout", f"SELECT record, id FROM rollouts {which}", *values)
