@@ -34,7 +34,7 @@ def read(name: str, text: str) -> Recording:
             continue
         row = _Row(f"{name}, line {rows.line_num}", dict(zip(header, map(str.strip, cells), strict=False)))
         if len(cells) != len(header):
-            raise RecordingError(f"{row.where}: expected {len(header)} cells, as in the first line, found {len(cells)}")
+            raise RecordingError(f"{row.where}: expected {len(header)} cells as in the first line, found {len(cells)}")
         now = row.moment("time")
         if before is not None:
             samples.append(_sample(row, before, now, edges))

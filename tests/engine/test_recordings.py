@@ -1,0 +1,257 @@
+"""Does every judged rollout leave a recording, and do the same rules say the same of it again?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import zip_longest
+
+import pytest
+from tests.engine.stories import BAD, QUICK, Story, busy, play
+
+from interlock.adapters.memory import Behaviour, World
+from interlock.adapters.recordings.memory import MemoryRecordings
+from interlock.core.criteria import Criteria, WithoutProof
+from interlock.core.events import OrderKind
+from interlock.core.plan import StrategyName
+from interlock.core.recording import Recording, Resumed, Sampled, read
+from interlock.core.replay import replay, what_happened
+from interlock.core.trial import Happening, What
+from interlock.core.weight import ALL, Weight
+from interlock.engine.engine import Engine
+from interlock.engine.recorder import KEEP
+
+NAME, NEW = "shop-1-production", "production-v2"
+CANARY = StrategyName.CANARY
+SHORT = replace(QUICK, weights=(Weight(500), ALL), hold_at_most=timedelta(minutes=3))
+
+
+@dataclass
+class Recorded(Story):
+    """A world in which rollouts are recorded."""
+
+    recordings: MemoryRecordings = field(default_factory=MemoryRecordings)
+
+    def new_engine(self) -> Engine:
+        plain = super().new_engine()
+        self.engine = Engine(replace(plain._ports, recordings=self.recordings), "keeper")
+        return self.engine
+
+    async def deploys(self, strategy: StrategyName = CANARY, instances: int = 2, **more: object) -> str:
+        """Begin to replace v1 by v2; return the run."""
+        settings = {"pace": QUICK, **more}
+        return await self.deploy(await self.ready(strategy, instances=instances, **settings))  # type: ignore[arg-type]
+
+
+Tale = Callable[[Recorded], Awaitable[None]]
+
+
+def record(tell: Tale, world: World | None = None, recordings: MemoryRecordings | None = None) -> Recording:
+    """Play a story in which a rollout is recorded; return its recording."""
+    kept = recordings or MemoryRecordings()
+
+    async def told(story: Story) -> None:
+        await tell(Recorded(story.world, story.store, recordings=kept))
+
+    play(told, world)
+    return read(NAME, kept.read(NAME))
+
+
+def decisions(happenings: Sequence[Happening]) -> list[Happening]:
+    return [one for one in happenings if one.what is not What.HELD]
+
+
+def check_the_same(recording: Recording) -> What:
+    """Check that a replay by the recording's own criteria decides as the rollout did; return how it ended."""
+    then, now = decisions(what_happened(recording)), decisions(replay(recording).happenings)
+    for one, other in zip_longest(then, now):
+        assert one is not None and other is not None, (then, now)
+        assert (one.what, one.weight, one.index) == (other.what, other.weight, other.index), (then, now)
+        assert abs(one.seconds - other.seconds) <= 1.0, "the engine looks once a second"
+        assert abs(one.requests - other.requests) <= 0.02 * one.requests + 1
+    return now[-1].what
+
+
+async def good(story: Recorded) -> None:
+    await story.ends(await story.deploys())
+
+
+async def bad(story: Recorded) -> None:
+    story.world.behaviours[NEW] = Behaviour(error_rate=0.04)
+    await story.ends(await story.deploys())
+
+
+async def slow(story: Recorded) -> None:
+    story.world.behaviours[NEW] = Behaviour(latency_ms=80)
+    await story.ends(await story.deploys())
+
+
+async def bad_at_half(story: Recorded) -> None:
+    run = await story.deploys()
+    await story.reaches(run, Weight(5000))
+    await story.world.sleep(timedelta(seconds=12.3))
+    story.world.behaviours[NEW] = Behaviour(error_rate=0.1)
+    await story.ends(run)
+
+
+async def rolling(story: Recorded) -> None:
+    await story.ends(await story.deploys(StrategyName.ROLLING, instances=4))
+
+
+async def blue_green(story: Recorded) -> None:
+    await story.ends(await story.deploys(StrategyName.BLUE_GREEN))
+
+
+async def held_in_vain(story: Recorded) -> None:
+    story.world.requests_per_second = 1
+    await story.ends(await story.deploys(pace=SHORT))
+
+
+async def unproven_by_policy(story: Recorded) -> None:
+    story.world.requests_per_second = 1
+    criteria = Criteria(without_proof=WithoutProof.ADVANCE)
+    await story.ends(await story.deploys(pace=SHORT, criteria=criteria))
+
+
+async def gone_blind(story: Recorded) -> None:
+    run = await story.deploys()
+    await story.reaches(run, Weight(1000))
+    await story.world.sleep(timedelta(seconds=12.3))
+    story.world.blind = True
+    await story.ends(run)
+
+
+async def killed(story: Recorded) -> None:
+    run = await story.deploys()
+    await story.reaches(run, Weight(1000))
+    await story.world.sleep(timedelta(seconds=47.3))
+    await story.engine.stop()
+    await story.world.sleep(timedelta(seconds=7))
+    story.new_engine()
+    await story.engine.resume()
+    await story.ends(run)
+
+
+async def paused(story: Recorded) -> None:
+    run = await story.deploys()
+    await story.reaches(run, Weight(1000))
+    await story.world.sleep(timedelta(seconds=17.3))
+    await story.order(run, OrderKind.PAUSE)
+    await story.world.sleep(timedelta(seconds=77.7))
+    await story.order(run, OrderKind.RESUME)
+    await story.ends(run)
+
+
+@pytest.mark.parametrize(
+    ("tale", "ends"),
+    [
+        (good, What.THROUGH),
+        (bad, What.ROLLED_BACK),
+        (slow, What.ROLLED_BACK),
+        (bad_at_half, What.ROLLED_BACK),
+        (rolling, What.THROUGH),
+        (blue_green, What.THROUGH),
+        (held_in_vain, What.NO_PROOF),
+        (unproven_by_policy, What.THROUGH),
+        (gone_blind, What.NO_PROOF),
+        (killed, What.THROUGH),
+        (paused, What.THROUGH),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_recording_judged_again_by_its_own_criteria_decides_as_the_rollout_did(tale: Tale, ends: What) -> None:
+    assert check_the_same(record(tale)) is ends
+    if tale is good:
+        assert check_the_same(record(tale, busy())) is ends
+
+
+def test_it_says_how_the_rollout_advanced_where_nothing_was_proven() -> None:
+    recording = record(unproven_by_policy)
+    for happenings in (what_happened(recording), replay(recording).happenings):
+        assert [one.what for one in decisions(happenings)][:2] == [What.WEIGHT, What.UNPROVEN]
+
+
+def test_other_criteria_decide_otherwise_and_say_why() -> None:
+    recording = record(bad)
+    lenient = replay(recording, replace(Criteria(), error_rate=0.2))
+    assert what_happened(recording)[-1].what is What.ROLLED_BACK
+    assert lenient.outcome.what is What.UNDECIDED, "the recording ends where the rollout was taken back"
+    strict = replay(record(good), replace(Criteria(), latency_p99=timedelta(milliseconds=15)))
+    assert strict.outcome.what is What.ROLLED_BACK
+    assert "took longer than" in strict.outcome.text
+
+
+def test_a_longer_bake_is_filled_with_what_was_seen_at_the_next_weight_and_that_is_said() -> None:
+    recording = record(good)
+    begun = recording.begun
+    steps = tuple(
+        replace(step, duration=timedelta(seconds=90)) if i == 6 else step for i, step in enumerate(begun.steps)
+    )  # type: ignore[call-arg]
+    replayed = replay(recording, begun.criteria, steps)
+    first = next(one for one in replayed.happenings if one.what is What.ADVANCED)
+    assert 90 <= first.seconds <= 97
+    assert replayed.notes and "at 10 % was recorded at another weight" in replayed.notes[0]
+
+
+def test_a_keeper_that_takes_over_counts_no_sample_twice() -> None:
+    kept = MemoryRecordings()
+    recording = record(killed, recordings=kept)
+    assert any(isinstance(line, Resumed) for _, line in recording.lines)
+    ends = [line.sample.monotonic for _, line in recording.sampled]
+    begins = [line.sample.monotonic - line.sample.covers.total_seconds() for _, line in recording.sampled]
+    assert all(begin >= end - 1e-6 for end, begin in zip(ends, begins[1:], strict=False)), "no time is covered twice"
+    assert sum(isinstance(line, Sampled) for _, line in recording.lines) < kept.read(NAME).count('"kind":"Sampled"')
+
+
+def test_a_full_disk_stops_no_rollout_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    kept = MemoryRecordings()
+
+    async def filled(story: Recorded) -> None:
+        run = await story.deploys()
+        await story.reaches(run, Weight(1000))
+        await story.world.sleep(timedelta(seconds=20))
+        kept.full = True
+        await story.reaches(run, Weight(5000))
+        kept.full = False
+        ended = await story.ends(run)
+        assert ended.phase == "succeeded"
+
+    with caplog.at_level(logging.WARNING, "interlock.engine.recorder"):
+        recording = record(filled, recordings=kept)
+    assert sum("is not recorded" in line.message for line in caplog.records) == 1
+    assert check_the_same(recording) is What.THROUGH, "what could not be written was kept, and written later"
+
+
+def test_a_disk_that_stays_full_leaves_no_recording_and_a_rollout_all_the_same() -> None:
+    kept = MemoryRecordings()
+    kept.full = True
+
+    async def full(story: Story) -> None:
+        recorded = Recorded(story.world, story.store, recordings=kept)
+        recorded.world.behaviours[NEW] = BAD
+        assert (await recorded.ends(await recorded.deploys())).phase == "rolled back"
+
+    play(full)
+    assert kept.names() == ()
+
+
+def test_a_rollout_that_nobody_judges_is_not_recorded() -> None:
+    kept = MemoryRecordings()
+
+    async def unjudged(story: Story) -> None:
+        recorded = Recorded(story.world, story.store, recordings=kept)
+        assert (await recorded.ends(await recorded.deploys(criteria=None))).phase == "succeeded"
+
+    play(unjudged)
+    assert kept.names() == ()
+
+
+def test_only_the_newest_recordings_are_kept() -> None:
+    kept = MemoryRecordings()
+    for number in range(KEEP + 5):
+        kept.add(f"shop-0-{number}", ("{}",))
+    record(good, recordings=kept)
+    assert len(kept.names()) == KEEP
+    assert kept.names()[0] == NAME and "shop-0-5" not in kept.names()
