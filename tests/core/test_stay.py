@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.engine.stories import EPOCH, revision, stage
+from tests.engine.stories import revision, stage
 
+from interlock.adapters.memory import EPOCH
 from interlock.core.events import Done, Held, Order, OrderKind
 from interlock.core.phase import Phase
 from interlock.core.record import plain, restore

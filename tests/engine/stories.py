@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from interlock.adapters.memory import EPOCH, Behaviour, World, run
 from interlock.adapters.memory_store import MemoryStore
+from interlock.adapters.memory_surroundings import Surroundings
 from interlock.core.criteria import Criteria
 from interlock.core.events import Order, OrderKind
 from interlock.core.phase import Phase
@@ -17,7 +18,7 @@ from interlock.core.rollout import Rollout, begin
 from interlock.core.strategy import LAYOUTS, Pace, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine
-from interlock.engine.ports import Ports
+from interlock.engine.ports import Outside, Ports
 from interlock.ports.store import Entry, Proof, StoreError
 
 QUICK = Pace(
@@ -102,6 +103,7 @@ class Story:
 
     world: World = field(default_factory=World)
     store: FailingStore = field(default_factory=FailingStore)
+    around: Surroundings = field(default_factory=Surroundings)
     engine: Engine = field(init=False)
     orders: int = 0
 
@@ -110,7 +112,10 @@ class Story:
 
     def new_engine(self) -> Engine:
         world = self.world
-        self.engine = Engine(Ports(world, world, world, world, self.store, world, world), "keeper")
+        ports = Ports(world, world, world, world, self.store, world, world)
+        self.engine = Engine(
+            replace(ports, outside=Outside(self.around, self.around, self.around, self.around)), "keeper"
+        )
         return self.engine
 
     async def deploy(self, *stages: Stage, supersede: bool = False) -> str:

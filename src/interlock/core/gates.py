@@ -6,20 +6,24 @@ A gate is closed when it cannot be answered: no evidence is never success.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from interlock.core.conditions import Override
+from interlock.core.incidents import Incident
+from interlock.core.on_call import Person
 from interlock.core.release import Release
 from interlock.core.steps import spell
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Open or closed, and why. A `final` answer will not change by waiting."""
+    """Open or closed, and why. A `final` answer will not change by waiting; `overridden` by a person's word."""
 
     open: bool
     reason: str
     final: bool = False
+    overridden: str = ""
 
 
 def not_quarantined(release: Release, quarantine: Iterable[tuple[str, str, str]]) -> Answer:
@@ -45,3 +49,38 @@ def staging(
         age = f"{spell(now - at)} ago, a proof is valid for {spell(valid_for)}"
         return Answer(False, f"{release.version} passed {environment} in {rollout} {age}: deploy it again", final=True)
     return Answer(True, f"{release.version} passed {environment} in {rollout}, {at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def passed(answers: Iterable[Answer]) -> Answer:
+    """Open when every source says that the tests have passed."""
+    found = tuple(answers)
+    shut = [one for one in found if not one.open]
+    if shut:
+        return Answer(False, "; ".join(one.reason for one in shut), final=any(one.final for one in shut))
+    return Answer(bool(found), "; ".join(one.reason for one in found) or "no source says that the tests have passed")
+
+
+def no_incident(found: Iterable[Incident], fixes: str = "", approved_by: str = "") -> Answer:
+    """Open when nothing is on fire but what this release is to end, and somebody on call has approved that."""
+    fires = tuple(found)
+    others = [one for one in fires if one.id != fixes]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        return Answer(False, f"active: {', '.join(map(str, others[:3]))}{more}")
+    if fires and not approved_by:
+        return Answer(False, f"active: {fires[0]}, which this release is to end; somebody on call must approve that")
+    return Answer(True, f"only {fixes}, which this release is to end (approved by {approved_by})" if fires else "none")
+
+
+def on_call(people: Iterable[Person]) -> Answer:
+    """Open when somebody is on call."""
+    names = ", ".join(person.name for person in people)
+    return Answer(bool(names), f"{names}" if names else "nobody is on call")
+
+
+def overridden(answer: Answer, word: Override | None) -> Answer:
+    """Return an open answer where a person's word opens what is closed; it says so, and what it was without."""
+    if answer.open or word is None:
+        return answer
+    said = f"overridden by {word.by}: {word.reason} (closed: {answer.reason})"
+    return replace(answer, open=True, reason=said, final=False, overridden=f"{word.gate.value} {said}")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from interlock.core.channel import Channel, DeploymentLog
+from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.record import plain
 from interlock.core.release import Entrance, Revision, fingerprint
@@ -29,6 +31,7 @@ class Stage:
     `replaces` is the revision last proven healthy, the rollback's target; None before a first release. `steps` and
     `rollback` name only these two revisions. `criteria` is None where the evidence is health and smoke tests alone.
     `proven_in` is the environment whose proof the staging gate reads. `notes` are what a reader of the plan must know.
+    `conditions` must hold in the world around the release, at the start and all the time.
     """
 
     environment: str
@@ -42,6 +45,7 @@ class Stage:
     proven_in: str = ""
     proof_valid_for: timedelta = timedelta(days=7)
     notes: tuple[str, ...] = ()
+    conditions: Conditions = Conditions()
 
     def route(self, weight: Weight) -> Route:
         """Return the route that gives the new revision this weight."""
@@ -108,6 +112,7 @@ class Plan:
     """A release's way through its environments, in order, under one hash.
 
     Each stage names the revision it replaces: a plan is refused when another one has become stable meanwhile.
+    `channels` are told what becomes of it, and it enters itself in `log`.
     """
 
     service: str
@@ -115,11 +120,14 @@ class Plan:
     stages: tuple[Stage, ...]
     made_at: datetime
     by: str = ""
+    channels: tuple[Channel, ...] = ()
+    log: DeploymentLog | None = None
 
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits over all that will be done; when and by whom it was planned is not part of it."""
-        return fingerprint([plain(stage) for stage in self.stages])
+        told = [*self.channels, *([self.log] if self.log else [])]
+        return fingerprint([*(plain(stage) for stage in self.stages), *(plain(one) for one in told)])
 
     def stage(self, environment: str) -> Stage:
         """Return the part for one environment; raise KeyError when the plan has none."""

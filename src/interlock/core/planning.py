@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from interlock.core import foresight
+from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.foresight import AUTO
 from interlock.core.health import ProbeKind
@@ -35,6 +36,7 @@ class Intent:
     proven_in: str = ""
     proof_valid_for: timedelta = timedelta(days=7)
     notes: tuple[str, ...] = ()
+    conditions: Conditions = Conditions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         staged=bool(intent.proven_in),
         load=load and load.recipe,
         load_before=load.before if load else (),
+        conditions=intent.conditions.gates,
+        fixes=bool(intent.conditions.fixes),
     )
     return Stage(
         intent.environment,
@@ -87,6 +91,7 @@ def lay_out(intent: Intent, known: Known) -> Stage:
             *intent.notes,
             *_forecast(intent, known, way, load),
         ),
+        intent.conditions,
     )
 
 

@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ def plain(value: object) -> Any:
         return {"kind": type(value).__name__} | {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # a moment is one, too
         return value.isoformat()
     if isinstance(value, Enum):
         return value.value
@@ -74,6 +74,8 @@ def _restore_kind(kind: Any, record: Any, where: str) -> Any:
         return timedelta(seconds=record)
     if kind is datetime:
         return datetime.fromisoformat(record)
+    if kind is date:
+        return date.fromisoformat(record)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(record)
     if kind is float and isinstance(record, int) and not isinstance(record, bool):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from interlock.core.phase import OVER, Phase
 from interlock.core.plan import Stage
 from interlock.core.stay import Stay
-from interlock.core.steps import Drain, Retire, SetWeight, Step
+from interlock.core.steps import Drain, Retire, SetWeight, Step, Until, Watch
 from interlock.core.weight import NONE, Weight
 
 
@@ -125,4 +125,6 @@ def timed(before: Rollout, after: Rollout, boot: str, monotonic: float) -> Rollo
 
 def begin(id: str, run: str, plan: str, stage: Stage, at: datetime, by: str = "") -> Rollout:
     """Make the rollout of one stage, at its first step."""
-    return Rollout(id, run, plan, stage, Phase.PROGRESSING, 0, at, at, at, by)
+    first = stage.steps[0] if stage.steps else None
+    person = isinstance(first, Watch) and first.until is Until.APPROVED
+    return Rollout(id, run, plan, stage, Phase.WAITING if person else Phase.PROGRESSING, 0, at, at, at, by)

@@ -19,6 +19,10 @@ class GateName(StrEnum):
     STAGING = "staging"
     NOT_QUARANTINED = "not-quarantined"
     ROLLBACK_READY = "rollback-ready"
+    TESTS = "tests-passed"
+    NO_INCIDENT = "no-incident"
+    WINDOW = "window"
+    ON_CALL = "on-call"
 
 
 class Until(StrEnum):

@@ -39,6 +39,8 @@ class Pace:
     revision warm. `recovered_for` is how long health and error rate must be back to normal after a rollback.
     `judged` asks for proof at each weight, `staged` for the staging proof, `approve` for a
     person before the first weight. `load` is sent before each of the weights `load_before`.
+    `conditions` are asked before the start, and again after an approval. A release that `fixes` an incident needs the
+    approval of somebody on call before all else.
     """
 
     weights: tuple[Weight, ...] = (Weight(500), Weight(2500), Weight(5000), ALL)
@@ -53,6 +55,8 @@ class Pace:
     approve_within: timedelta = timedelta(hours=24)
     load: Recipe | None = None
     load_before: tuple[Weight, ...] = ()
+    conditions: tuple[GateName, ...] = ()
+    fixes: bool = False
 
     def __post_init__(self) -> None:
         for before, after in zip(self.weights, self.weights[1:], strict=False):
@@ -145,7 +149,13 @@ _BACK_WITHIN = timedelta(minutes=10)
 
 def _gates(pace: Pace) -> tuple[Step, ...]:
     staging = (Gate(GateName.STAGING),) if pace.staged else ()
-    return (Gate(GateName.NOT_QUARANTINED), *staging, Gate(GateName.ROLLBACK_READY, timedelta(minutes=5)))
+    fixes = (Watch(timedelta(0), Until.APPROVED, pace.approve_within),) if pace.fixes else ()
+    ready = Gate(GateName.ROLLBACK_READY, timedelta(minutes=5))
+    return (*fixes, Gate(GateName.NOT_QUARANTINED), *staging, *_conditions(pace), ready)
+
+
+def _conditions(pace: Pace) -> tuple[Step, ...]:
+    return tuple(Gate(name, pace.hold_at_most) for name in pace.conditions)
 
 
 def _retire(new: Revision, old: Revision) -> tuple[Step, ...]:
@@ -175,7 +185,8 @@ def _approval(pace: Pace) -> tuple[Step, ...]:
     if not pace.approve:
         return ()
     staging = (Gate(GateName.STAGING),) if pace.staged else ()  # hours may have passed: what was open is asked again
-    return (Watch(timedelta(0), Until.APPROVED, pace.approve_within), Gate(GateName.NOT_QUARANTINED), *staging)
+    again = (Gate(GateName.NOT_QUARANTINED), *staging, *_conditions(pace))
+    return (Watch(timedelta(0), Until.APPROVED, pace.approve_within), *again)
 
 
 def _start(revision: Revision, instances: int) -> Start:

@@ -23,6 +23,8 @@ from interlock.core.steps import SetWeight, Until, Watch
 from interlock.core.transitions import Refused, advance
 from interlock.core.weight import NONE, Weight
 from interlock.engine.claim import Claim
+from interlock.engine.guard import Guard
+from interlock.engine.guard import live as live_guard
 from interlock.engine.journal import entries
 from interlock.engine.perform import Performer
 from interlock.engine.ports import Ports
@@ -52,7 +54,8 @@ class Drive:
         self._ports, self._claim = ports, claim
         self.sentinel = Sentinel(ports, lambda: self.rollout, claim, history)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
-        self._scene = Scene(ports, self.sentinel, lambda: self.rollout, self._tell)
+        self.guard = Guard(ports, ports.outside, lambda: self.rollout)
+        self._scene = Scene(ports, self.sentinel, self.guard, lambda: self.rollout, self._tell)
         self._performer = Performer(self._scene)
         self._step: asyncio.Task[None] | None = None
         self._turn = 0
@@ -63,19 +66,20 @@ class Drive:
 
     async def run(self) -> Rollout:
         """Drive to the end; return the rollout when it is over. Raises Fenced when another owner has taken it."""
-        safety: asyncio.Task[None] | None = None
+        beside: list[asyncio.Task[None]] = []
         try:
             await self._look_first()
             self.stands = True
-            safety = asyncio.create_task(self.sentinel.run(self._find))
-            safety.add_done_callback(self._safety_ended)
+            beside = [asyncio.create_task(one.run(self._find)) for one in (self.sentinel, self.guard)]
+            for task in beside:
+                task.add_done_callback(self._safety_ended)
             while not self.rollout.over or not self._inbox.empty():
                 self._begin_step()
                 await self._take_or_refuse(await self._inbox.get())
             await self._write_until_kept()
         finally:
-            if safety is not None:
-                safety.cancel()
+            for task in beside:
+                task.cancel()
             await self._end_step()
             self._refuse_the_rest()
         return self.rollout
@@ -321,4 +325,5 @@ def live(drive: Drive) -> dict[str, Any]:
     step = drive.rollout.next_step
     waits = isinstance(step, Watch) and step.until is Until.APPROVED
     lasted = drive.sentinel.lasted.total_seconds()
-    return {"rollout": plain(drive.rollout), "waits_for_person": waits, "lasted": lasted}
+    seen = {"rollout": plain(drive.rollout), "waits_for_person": waits, "lasted": lasted}
+    return {**seen, **live_guard(drive.guard)}

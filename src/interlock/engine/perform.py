@@ -31,7 +31,7 @@ from interlock.engine.load import load
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import CALL_WITHIN, LATER, Outcome, Scene
 from interlock.engine.start import smoke, start
-from interlock.engine.steer import SETTLE_WITHIN, set_weight, settle, take_back
+from interlock.engine.steer import SETTLE_WITHIN, held_at_most, set_weight, settle, take_back
 from interlock.engine.watch import await_person, recover, watch
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
@@ -88,6 +88,8 @@ class Performer:
         match step:
             case Smoke(within=within):
                 return within
+            case SetWeight(within=within) if not self.scene.rollout().going_back:
+                return within + held_at_most(self.scene.rollout().stage) + 2 * CALL_WITHIN
             case Start(within=within) | SetWeight(within=within) | Drain(within=within):
                 return within + 2 * CALL_WITHIN
             case Load(within=within):

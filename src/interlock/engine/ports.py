@@ -7,14 +7,28 @@ from datetime import timedelta
 
 from interlock.core.interlocks import Strength, World
 from interlock.core.plan import Stage
+from interlock.ports.calendar import Calendar
+from interlock.ports.checks import Checks
 from interlock.ports.clock import Clock
+from interlock.ports.incidents import Incidents
 from interlock.ports.load import Loader
 from interlock.ports.metrics import Metrics
+from interlock.ports.on_call import OnCall
 from interlock.ports.probe import Prober
 from interlock.ports.recordings import Recordings
 from interlock.ports.store import Store
 from interlock.ports.traffic import Traffic
 from interlock.ports.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Whom the conditions are asked of."""
+
+    checks: Checks
+    incidents: Incidents
+    on_call: OnCall
+    calendar: Calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class Ports:
     clock: Clock
     load: Loader
     recordings: Recordings | None = None
+    outside: Outside | None = None
 
 
 @dataclass(frozen=True, slots=True)

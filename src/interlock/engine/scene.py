@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from interlock.core.events import Done, Failed, Held, Observed
 from interlock.core.rollout import Rollout
 from interlock.core.steps import spell
+from interlock.engine.guard import Guard
 from interlock.engine.ports import Deadline, Ports
 from interlock.engine.sentinel import Sentinel
 from interlock.ports.traffic import TrafficError
@@ -39,6 +40,7 @@ class Scene:
 
     ports: Ports
     sentinel: Sentinel
+    guard: Guard
     rollout: Callable[[], Rollout]
     tell: Callable[[Held | Observed], None]
     trouble: str = ""
@@ -67,7 +69,8 @@ class Scene:
     def unsure(self) -> str:
         """Say what must be known, or be otherwise, before more traffic may go to the new revision."""
         sentinel = self.sentinel
-        return sentinel.trouble or sentinel.share.impossible or (sentinel.unseen if sentinel.judged else "")
+        found = sentinel.trouble or sentinel.share.impossible or (sentinel.unseen if sentinel.judged else "")
+        return found or self.guard.closed
 
 
 async def bounded(call: Awaitable[T]) -> T:

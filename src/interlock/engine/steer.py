@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from interlock.core import interlocks
+from interlock.core.plan import Stage
 from interlock.core.route import Route
 from interlock.core.steps import Settle, SetWeight
 from interlock.core.weight import NONE
@@ -15,10 +16,12 @@ from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
 SETTLE_WITHIN = timedelta(seconds=60)
+HOLD_AT_MOST = timedelta(minutes=30)
 
 
 async def set_weight(scene: Scene, step: SetWeight) -> Outcome:
     stage = scene.rollout().stage
+    await _until_open(scene)
     deadline = Deadline.after(scene.ports.clock, step.within)
     while (unsure := scene.unsure()) and not deadline.over:
         scene.trouble = f"no more traffic while it is not known whether all is well: {unsure}"
@@ -28,6 +31,21 @@ async def set_weight(scene: Scene, step: SetWeight) -> Outcome:
         return scene.failed(f"{step}: {scene.trouble}")
     scene.sentinel.stepped()
     return scene.done(f"{step}: {note}")
+
+
+def held_at_most(stage: Stage) -> timedelta:
+    """Return how long an advance may wait for the world around."""
+    return HOLD_AT_MOST if stage.criteria is None else stage.criteria.hold_at_most
+
+
+async def _until_open(scene: Scene) -> None:
+    """Wait while the world around says no, as long as a hold may last: that is no trouble of the step's own."""
+    said, deadline = "", scene.deadline(held_at_most(scene.rollout().stage))
+    while (closed := scene.guard.closed) and not deadline.over:
+        if closed != said:
+            said = closed
+            scene.hold(closed)
+        await scene.ports.clock.sleep(SOON)
 
 
 async def _steer(scene: Scene, route: Route, deadline: Deadline) -> str | None:

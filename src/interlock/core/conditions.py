@@ -1,0 +1,58 @@
+"""What must be so in the world around a release, before it starts and all the time while it goes on?
+
+Declared in the file, fixed in the plan, asked by the engine again and again. What is not declared is not asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from interlock.core.checks import Checks
+from interlock.core.incidents import Incidents
+from interlock.core.on_call import OnCall
+from interlock.core.steps import GateName
+from interlock.core.window import Window
+
+OVERRIDABLE = frozenset({GateName.TESTS, GateName.WINDOW})
+"""What a person may override with a reason; staging, the way back, health and incidents nobody may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A person's recorded word that a gate may be passed although it is closed."""
+
+    gate: GateName
+    by: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is declared for one environment, and what this release is excused from.
+
+    `fixes` names the incident that this release is to end: it holds nothing up once somebody on call has approved.
+    """
+
+    tests: Checks | None = None
+    incidents: Incidents | None = None
+    window: Window | None = None
+    on_call: OnCall | None = None
+    overrides: tuple[Override, ...] = ()
+    fixes: str = ""
+
+    @property
+    def gates(self) -> tuple[GateName, ...]:
+        """The gates that are asked, the cheapest first."""
+        declared = {
+            GateName.WINDOW: self.window,
+            GateName.NO_INCIDENT: self.incidents,
+            GateName.ON_CALL: self.on_call,
+            GateName.TESTS: self.tests,
+        }
+        return tuple(name for name, condition in declared.items() if condition is not None)
+
+    def overridden(self, gate: GateName) -> Override | None:
+        """Return the word by which this gate may be passed, if there is one."""
+        return next((one for one in self.overrides if one.gate is gate), None)

@@ -1,0 +1,53 @@
+"""Who is on call?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDuty:
+    """Those on call now by PagerDuty's schedules or escalation policies, by id."""
+
+    schedules: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    token: str = ""
+    url: str = "https://api.pagerduty.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """These people in turn, each for `every`, the first from `start` on; without `every` all of them, always."""
+
+    people: tuple[str, ...]
+    start: datetime | None = None
+    every: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rota:
+    """An iCalendar feed, by URL or path, whose events are named after who is on call."""
+
+    calendar: str
+
+
+Source = PagerDuty | Roster | Rota
+
+
+@dataclass(frozen=True, slots=True)
+class OnCall:
+    """Somebody must be on call. With `acknowledge` one of them must say that they know, `within` this time."""
+
+    source: Source
+    acknowledge: bool = False
+    within: timedelta = timedelta(minutes=15)
+    timeout: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody on call: a name as approvals and acknowledgements give it, and how to reach them."""
+
+    name: str
+    contact: str = ""
