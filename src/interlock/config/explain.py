@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from interlock.config.block import key
 from interlock.config.document import Document, Loc, Problem, spell
-from interlock.config.model import FileBlock, Settings, key
+from interlock.config.model import FileBlock, Settings
 from interlock.config.quantity import found, guess
 
 _WANTED = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from interlock.config.model import Block
+from interlock.config.block import Block
 
 B = TypeVar("B", bound=Block)
 

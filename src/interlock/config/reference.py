@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from interlock.config.block import Block, key
 from interlock.config.document import Loc, spell
 from interlock.config.explain import fields, inside
-from interlock.config.model import Block, FileBlock, key
+from interlock.config.model import FileBlock
 
 BEGIN = "<!-- settings: written by python -m interlock.config.reference -->"
 END = "<!-- end of settings -->"
