@@ -20,6 +20,7 @@ from typing import Any
 
 from interlock.adapters.line import serve
 from interlock.adapters.workload.process.log import limit
+from interlock.app.forget import forget
 from interlock.app.parts import Parts, assemble
 from interlock.app.state import StateDirectory
 from interlock.core.events import LOCAL, Order
@@ -28,12 +29,14 @@ from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
 from interlock.engine.engine import Engine
 from interlock.engine.journal import resolved
+from interlock.ports.store import StoreError
 from interlock.twin import Refused, Watch
 
 log = logging.getLogger("interlock.keeper")
 
 MIND_EVERY = timedelta(milliseconds=500)
 LIMIT_LOG_EVERY = timedelta(minutes=1)
+FORGET_EVERY = timedelta(hours=1)
 
 
 class Keeper:
@@ -63,6 +66,7 @@ class Keeper:
             ("envoy", self._parts.envoy.supervise),
             ("tend", self._engine.tend),
             ("keep the log small", self._limit_log),
+            ("forget", self._forget),
         )
 
     async def _for_ever(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -91,6 +95,17 @@ class Keeper:
         while True:
             limit(self._state.keeper_log)
             await asyncio.sleep(LIMIT_LOG_EVERY.total_seconds())
+
+    async def _forget(self) -> None:
+        """Forget what nobody needs, while no rollout is under way."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY.total_seconds())
+            if self._engine.live() or self._down.is_set():
+                continue
+            ports = self._parts.ports
+            with contextlib.suppress(StoreError):  # tried again in an hour
+                for gone in await forget(self._state, ports.store, ports.clock.now()):
+                    log.info("forgotten, as nobody needs it any more: %s", gone)
 
     async def _answer(self, verb: str, arguments: dict[str, Any]) -> Any:
         verbs: dict[str, Callable[..., Awaitable[Any]]] = {

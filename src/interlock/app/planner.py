@@ -10,6 +10,7 @@ from typing import Any
 from interlock.adapters.artefacts.local import Directory
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.store.sqlite import SQLite
+from interlock.app.forget import RELEASES, UNUSED_FOR
 from interlock.app.secrets import keep
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked, who
@@ -20,11 +21,6 @@ from interlock.core.planning import Intent, Known, already_running, lay_out
 from interlock.core.record import restore
 from interlock.core.release import Artefact, Release
 from interlock.ports.store import Proof
-
-KEEP = 5
-"""So many proven releases of each environment can be gone back to."""
-
-PRUNE_AFTER = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Planner:
         artefact = await artefacts.pack(self._file.artefact, digest or version)
         store = SQLite(self._state.database)
         try:
-            await artefacts.prune({artefact.digest, *await self._needed(store)}, PRUNE_AFTER)
+            await artefacts.prune({artefact.digest, *await self._needed(store)}, UNUSED_FOR)
             return await self._plan(store, called(version, artefact), artefact, first=first, restart=restart)
         finally:
             store.close()
@@ -67,7 +63,7 @@ class Planner:
         releases = [rollout.stage.revision.release for rollout in await store.active()]
         for environment in self._file.environments:
             proofs = await store.proofs(self._file.service, environment.name)
-            releases += [proof.revision.release for proof in proofs[:KEEP]]
+            releases += [proof.revision.release for proof in proofs[:RELEASES]]
         return {release.artefact.digest for release in releases}
 
     async def rollback(self, to: str | None) -> Plan:

@@ -42,7 +42,9 @@ def _value(reference: str) -> bytes:
 
 def _keep(directory: Path, key: bytes, value: bytes) -> str:
     name = hmac.new(key, value, hashlib.sha256).hexdigest()[:32]
-    if not (directory / name).exists():
+    if (directory / name).exists():
+        os.utime(directory / name)  # planned with again: see `forget`
+    else:
         _write(directory / name, value)
     return name
 

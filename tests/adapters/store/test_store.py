@@ -27,6 +27,8 @@ from interlock.adapters.memory_store import MemoryStore
 from interlock.adapters.store.sqlite import SQLite
 from interlock.core.events import Order, OrderKind
 from interlock.core.phase import Phase
+from interlock.core.plan import Plan
+from interlock.core.release import Artefact
 from interlock.core.transitions import advance
 from interlock.ports.store import Busy, Fenced, Store
 
@@ -220,15 +222,20 @@ async def test_what_is_known_of_an_environment_is_recalled(store: Store) -> None
     assert await store.recall("staging") == {}
 
 
+def made_as(number: int) -> Plan:
+    first, *rest = plan().stages
+    return replace(plan(), stages=(replace(first, entrance=replace(first.entrance, port=number)), *rest))
+
+
 async def many(store: Store, runs: int) -> list[str]:
     """Write runs of two rollouts each, every third of which was proven; return the ids of the proven ones."""
     proven = []
     for number in range(1, runs + 1):
-        made = replace(plan(), by=f"person {number}", version=f"v{number}")
+        made = made_as(number)
         await store.add_plan(made)
         for environment in ("staging", "production"):
             one = replace(rollout(f"shop-{number}-{environment}", environment, run=f"shop-{number}"), plan=made.hash)
-            release = replace(one.stage.revision.release, version=f"v{number}")
+            release = replace(one.stage.revision.release, artefact=Artefact(f"sha256:{number}", "a test"))
             one = replace(one, stage=replace(one.stage, revision=replace(one.stage.revision, release=release)))
             await store.begin(one, entry("begun"))
             ended = over(one) if number % 3 == 0 else given_up(approved(one))
@@ -251,17 +258,17 @@ async def test_the_newest_runs_and_those_of_the_newest_proven_releases_stay_whol
     assert [one.rollout for one in await store.proofs("shop", "production")] == proven[:-4:-1]
     assert await store.entries("shop-1-staging") == () != await store.entries("shop-12-staging")
     assert await store.last_checkpoint("shop-1-staging") is None
-    plans = [await store.plan(replace(plan(), by=f"person {n}", version=f"v{n}").hash) for n in (1, 12)]
+    plans = [await store.plan(made_as(n).hash) for n in (1, 12)]
     assert [one is not None for one in plans] == [False, True]
     assert await store.prune(4, 3) == ()
 
 
 async def test_what_is_under_way_or_in_quarantine_stays_however_old_it_is(store: Store) -> None:
     await fill(store)  # shop-1 is in quarantine, shop-2 under way
-    for number in range(3, 6):
+    for number in range(5, 8):
         await store.begin(over(rollout(f"r-{number}", "testing", run=f"shop-{number}")), entry("begun"))
-    assert await store.prune(1, 1) == ("r-4",) + ("r-3",)
-    assert {one.run for one in await store.rollouts(100)} == {"shop-1", "shop-2", "shop-5"}
+    assert await store.prune(1, 1) == ("r-6", "r-5")
+    assert {one.run for one in await store.rollouts(100)} == {"shop-1", "shop-2", "shop-7"}
 
 
 async def test_a_name_is_found_in_whatever_is_on_record(store: Store) -> None:

@@ -1,0 +1,50 @@
+"""What of the past does nobody need any more, and how does it go?
+
+Records go by number, in one transaction. A secret's value goes when no record that is left has its name, nothing that
+should run has it, and no plan was made with it for a month: plans that were written to files are no records.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from interlock.adapters.secrets import KEY
+from interlock.app.state import StateDirectory
+from interlock.ports.store import Store
+
+RUNS = 200
+"""So many runs stay on record, and those that the next two lines keep."""
+
+RELEASES = 5
+"""So many proven releases of each environment can be gone back to."""
+
+UNUSED_FOR = timedelta(days=30)
+"""For so long an artefact or a secret's value stays that nothing on record needs."""
+
+
+async def forget(state: StateDirectory, store: Store, now: datetime) -> tuple[str, ...]:
+    """Forget what nobody needs; return the rollouts and secrets that went. Raises StoreError."""
+    rollouts = await store.prune(RUNS, RELEASES)
+    unused = [path for path in _secrets(state) if _age(path, now) > UNUSED_FOR]
+    runs = [path.read_text(errors="replace") for path in (state.instances / "revisions").glob("*.json")]
+    gone = []
+    for path in unused:
+        if not (await store.mentions(path.name) or any(path.name in text for text in runs)):
+            with suppress(OSError):
+                path.unlink()
+                gone.append(f"secret {path.name}")
+    return (*rollouts, *gone)
+
+
+def _secrets(state: StateDirectory) -> list[Path]:
+    """Return the files of values, those too that were never whole; without the key, which names them all."""
+    return sorted(path for path in state.secrets.glob("*") if path.name != KEY) if state.secrets.is_dir() else []
+
+
+def _age(path: Path, now: datetime) -> timedelta:
+    try:
+        return now - datetime.fromtimestamp(path.stat().st_mtime, now.tzinfo)
+    except OSError:  # gone meanwhile
+        return timedelta(0)
