@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from interlock.adapters.host.local import LocalHost
 from interlock.adapters.store.sqlite import SQLite
+from interlock.adapters.workload.process import record
 from interlock.app.planner import Planner, called
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked
@@ -82,6 +84,26 @@ async def test_an_artefact_that_nobody_needs_is_forgotten_after_a_month(tmp_path
     (tmp_path / "app" / "app.py").write_text("print('v2')\n")
     await planner.plan(".", first=True)
     assert not old.exists()
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_the_artefact_of_what_runs_stays_also_where_the_file_names_its_environment_no_more(
+    tmp_path: Path, readable: bool
+) -> None:
+    planner = project(tmp_path)
+    plan = await planner.plan(".", first=True)
+    assert isinstance(plan, Plan)
+    dropped = replace(plan.stages[0].revision, name="preview-1", environment="preview")
+    records = tmp_path / "state" / "instances" / "revisions"
+    record.write(LocalHost(), records / "preview-1.json", record.Record(dropped, {0: record.Place(18002)}))
+    if not readable:
+        (records / "preview-2.json").write_text("{}")
+    (old,) = [one for one in (tmp_path / "state" / "artefacts").iterdir() if len(one.name) == 64]
+    month_ago = time.time() - 31 * 86400
+    os.utime(old, (month_ago, month_ago))
+    (tmp_path / "app" / "app.py").write_text("print('v2')\n")
+    await planner.plan(".", first=True)
+    assert old.exists()
 
 
 async def test_there_is_nothing_to_go_back_to_before_anything_was_proven(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import PurePath
@@ -11,6 +12,7 @@ from interlock.adapters.artefacts.local import Directory
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.forget import RELEASES, UNUSED_FOR
+from interlock.app.running import running
 from interlock.app.secrets import keep
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked, who
@@ -21,6 +23,7 @@ from interlock.core.planning import Intent, Known, already_running, lay_out
 from interlock.core.record import restore
 from interlock.core.release import Artefact, Release
 from interlock.ports.store import Proof
+from interlock.ports.workload import WorkloadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,19 @@ class Planner:
         artefact = await artefacts.pack(self._file.artefact, digest or version)
         store = SQLite(self._state.database)
         try:
-            await artefacts.prune({artefact.digest, *await self._needed(store)}, UNUSED_FOR)
+            with suppress(WorkloadError):  # what runs cannot be read: then nothing goes
+                await artefacts.prune({artefact.digest, *await self._needed(store)}, UNUSED_FOR)
             return await self._plan(store, called(version, artefact), artefact, first=first, restart=restart)
         finally:
             store.close()
 
     async def _needed(self, store: SQLite) -> set[str]:
-        """Return the digests that something runs, is on its way, or could be gone back to."""
+        """Return the digests that something runs, is on its way, or could be gone back to.
+
+        What runs is needed also where the file names its environment no more. Raises WorkloadError.
+        """
         releases = [rollout.stage.revision.release for rollout in await store.active()]
+        releases += [revision.release for revision in running(self._state)]
         for environment in self._file.environments:
             proofs = await store.proofs(self._file.service, environment.name)
             releases += [proof.revision.release for proof in proofs[:RELEASES]]
