@@ -199,6 +199,8 @@ class MemoryStore:
         for hash in plans - {row.rollout.plan for row in self._rows.values()}:
             self._plans.pop(hash, None)
         self._proofs = [proof for proof in self._proofs if proof.rollout not in gone]
+        if gone:
+            self._seal(audit.forgot(gone, self._audit[-1].act.at))  # there is no clock here
         return gone
 
     async def mentions(self, name: str) -> bool:

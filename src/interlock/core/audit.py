@@ -142,6 +142,12 @@ def stopped(service: str, what: Iterable[str], by: str, at: datetime, channel: s
     return Act(at, "down", service, text, by, channel, {"stopped": found})
 
 
+def forgot(rollouts: Iterable[str], at: datetime) -> Act:
+    """Return what the audit says when old rollouts are forgotten, with their journals; their rows here stay."""
+    ids = list(rollouts)
+    return Act(at, "forgot", "", f"{len(ids)} old rollouts forgotten: {', '.join(ids)}", data={"rollouts": ids})
+
+
 def head_of(text: str) -> Head:
     """Read a head as it is published, or its hash alone or shortened; raise ValueError when it is none."""
     match = _HEAD.fullmatch(text.strip().lower())
@@ -200,20 +206,23 @@ def _unpublished(rows: list[Row], head: Head) -> Trouble | None:
 def _unlike(rows: Iterable[Row], journal: Iterable[Act]) -> Iterator[Trouble]:
     """Say where a journal, from which reports are told, differs from what the audit has of it."""
     written: dict[tuple[str, int], tuple[int, Act]] = {}
+    forgotten: set[str] = set()
     for row in rows:
         try:
             act = row.act
         except ValueError as problem:
             yield Trouble(row.number, f"row {row.number} cannot be read: {problem}")
             continue
+        if act.kind == "forgot":
+            forgotten.update(act.data.get("rollouts", ()))
         if act.seq:
             written[act.subject, act.seq] = row.number, act
     lines = {(line.subject, line.seq): line for line in journal}
     for place, (number, act) in written.items():
         line = lines.pop(place, None)
-        if line is None:
+        if line is None and place[0] not in forgotten:
             yield Trouble(number, f"row {number}: the journal of {place[0]} has lost its line {place[1]}")
-        elif line != act:
+        elif line is not None and line != act:
             yield Trouble(number, f"row {number}: line {place[1]} in the journal of {place[0]} was changed")
     for subject, seq in sorted(lines):
         yield Trouble(0, f"line {seq} in the journal of {subject} is in no row: it was put in, or its row taken out")

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.adapters.store.examples import RECORDS, at, entry, fill, rollout
+from tests.adapters.store.examples import RECORDS, at, entry, fill, over, rollout
 
 from interlock.adapters.memory_store import MemoryStore
 from interlock.adapters.store.sqlite import SQLite
@@ -107,6 +107,20 @@ async def test_a_write_that_fails_leaves_no_row(store: Store) -> None:
 async def test_rows_are_read_from_any_number_on(store: Store) -> None:
     await everything(store)
     assert [row.number for row in await store.audit(after=3, limit=2)] == [4, 5]
+
+
+async def test_a_journal_that_is_forgotten_is_not_missed_and_its_rows_stay(store: Store) -> None:
+    for number in (1, 2, 3):
+        id = f"r-{number}"
+        await store.begin(rollout(id, run=id), entry("begun", number))
+        await store.save(over(rollout(id, run=id)), await store.claim(id, "k"), (entry("done", number),))
+    assert await store.prune(1, 0) == ("r-2", "r-1")
+    rows, _, journal = await audited(store)
+    assert [act.subject for act in journal] == ["r-3", "r-3"]
+    assert (len(rows), rows[-1].act.kind, rows[-1].act.data) == (7, "forgot", {"rollouts": ["r-2", "r-1"]})
+    assert examine(rows, (), journal).troubles == ()
+    await store.note("r-3", (entry("goes on", 700),))
+    assert examine(*(await audited(store))).troubles == ()
 
 
 async def test_a_lock_is_kept_replaced_and_taken_away(store: Store) -> None:

@@ -337,7 +337,13 @@ class SQLite:
         return _first(await self._all(dict[str, Any], "what is known of", question, environment))
 
     async def prune(self, runs: int, proofs: int) -> tuple[str, ...]:
-        return await self._write(lambda db: prune(db, runs, proofs))
+        def write(db: _Database) -> tuple[str, ...]:
+            gone = prune(db, runs, proofs)
+            if gone:
+                _seal(db, audit.forgot(gone, datetime.now(UTC)))
+            return gone
+
+        return await self._write(write)
 
     async def mentions(self, name: str) -> bool:
         return await self._call("read", lambda: mentioned(self._db, name))
