@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from interlock.core.account import Account
+from interlock.core.account import Account, Line
 from interlock.core.judge.words import count, odds, percent
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan
@@ -14,7 +15,9 @@ from interlock.core.prose import words as said
 from interlock.core.release import StickyBy
 from interlock.core.report import cut, findings, released, requests, unproven
 from interlock.core.rollout import Rollout
+from interlock.core.sections import alerts, audit_head, exceptions, people
 from interlock.core.steps import SetWeight, spell
+from interlock.core.suspects import Found, suspects
 from interlock.core.weight import NONE
 
 
@@ -22,44 +25,99 @@ class NoIncident(Exception):
     """Nothing was taken back in this run, so there is no incident to report."""
 
 
-def incident_report(plan: Plan, accounts: Sequence[Account], now: datetime) -> str:
-    """Return the incident report of a run in Markdown; raise NoIncident when nothing of it was taken back.
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The cause of an incident, as a person wrote it."""
 
-    `accounts` are the run's environments in order. What is not on record is said to be not measured.
-    """
+    at: datetime
+    by: str
+    cause: str
+    channel: str = ""
+
+
+def is_incident(rollout: Rollout) -> bool:
+    """Whether a cause is asked for: it was taken back, and not only to make way for a newer release."""
+    return rollout.going_back and not rollout.superseded
+
+
+def resolution(lines: Iterable[Line]) -> Resolution | None:
+    """Return the cause that was written last; None as long as nobody has: the incident is unresolved."""
+    found = [one for one in lines if one.kind == "resolved"]
+    if not found:
+        return None
+    last = found[-1]
+    said_of_it = (str(last.data.get(name, "")) for name in ("by", "cause", "channel"))
+    return Resolution(last.at, *said_of_it)
+
+
+def taken_back(accounts: Sequence[Account]) -> Account:
+    """Return the environment of a run that was taken back; raise NoIncident when none was."""
     account = next((one for one in reversed(accounts) if one.rollout.going_back), None)
     if account is None:
         raise NoIncident(f"{accounts[0].rollout.run}: nothing was taken back, so there is no incident to report")
+    return account
+
+
+def incident_report(
+    plan: Plan, accounts: Sequence[Account], now: datetime, found: Found | None = None, head: str = ""
+) -> str:
+    """Return the incident report of a run in Markdown; raise NoIncident when nothing of it was taken back.
+
+    `accounts` are the run's environments in order, `found` what was found outside their journals, `head` the audit's.
+    What is not on record is said to be not measured.
+    """
+    account = taken_back(accounts)
     lines = [
         "## Incident Report",
-        *section("Summary", _summary(plan, account, now)),
+        *section("Summary", [*_summary(plan, account, now), *audit_head(head)]),
         *unproven(accounts),
+        *exceptions(accounts),
+        *section("Cause", _cause(account)),
         *section("What fired", _fired(account)),
         *section("Timeline", _timeline(accounts)),
+        *section("Alerts", alerts(accounts)),
+        *section("Suspects", suspects(account, found or Found())),
         *section("Blast radius", _radius(account)),
         *section("Requests by version", requests([account])),
         *section("What was reverted, and how that was verified", _reverted(account)),
         *section("Quarantine", _quarantine(account)),
         *section("Open questions", _questions(accounts, account)),
+        *section("People", people(accounts)),
         *section("What was released", released(plan)),
     ]
     return bounded(lines, f"`interlock logs {account.rollout.run}`")
 
 
-def _summary(plan: Plan, account: Account, now: datetime) -> list[str]:
-    rollout = account.rollout
-    old = account.old_version
+def _cause(account: Account) -> list[str]:
+    written = resolution(account.story)
+    if written is not None:
+        return [f"- **{said(written.cause)}** ({said(written.by)}, {instant(written.at)})"]
+    if not is_incident(account.rollout):
+        return ["- none is asked for: it made way for a newer release"]
+    return [
+        "- **UNRESOLVED**: nobody has written the cause yet",
+        f"- When it is known: `interlock incident close {account.rollout.id} --cause TEXT`",
+    ]
+
+
+def status(account: Account) -> str:
+    """Say what became of it."""
+    rollout, old = account.rollout, account.old_version
     runs = f"{account.environment} runs {old} again" if old else f"{account.environment} runs nothing, it answers 503"
-    status = {
+    return {
         Phase.ROLLED_BACK: f"taken back and verified: {runs}",
         Phase.SUPERSEDED: f"taken back for a newer release: {runs}",
         Phase.FAILED: "**the rollback could NOT be verified: look at once**",
     }.get(rollout.phase, f"going back, at step {rollout.index + 1} of {len(rollout.way)}")
+
+
+def _summary(plan: Plan, account: Account, now: datetime) -> list[str]:
+    rollout, old = account.rollout, account.old_version
     return [
         f"- Service: {said(plan.service)}, {account.environment}",
         f"- Version: {said(account.version)}, was to replace {said(old or 'nothing (first release)')}",
         f"- What happened: {said(rollout.reason)}",
-        f"- Status: {said(status)}",
+        f"- Status: {said(status(account))}",
         f"- Times: {', '.join(_times(account, now))}",
         f"- Rollout: {rollout.run}, plan {rollout.plan}, started by {said(rollout.by or 'nobody who is on record')}",
     ]
@@ -102,7 +160,8 @@ def _fired(account: Account) -> list[str]:
     return lines
 
 
-def _timeline(accounts: Sequence[Account]) -> list[str]:
+def timeline(accounts: Sequence[Account]) -> list[tuple[datetime, str]]:
+    """Return all that happened in a run, by its journals and by what was counted, in order."""
     events: list[tuple[datetime, str]] = []
     for account in accounts:
         where = account.environment
@@ -111,8 +170,11 @@ def _timeline(accounts: Sequence[Account]) -> list[str]:
             sample = f"the end of the first sample with failed requests of {account.version}"
             events.append((account.tally.first_bad, f"{where}: {sample}"))
             events.append((account.tally.last_bad, f"{where}: {sample.replace('first', 'last')}"))
-    events.sort(key=lambda event: event[0])
-    return [f"- {instant(at)} {said(text)}" for at, text in events]
+    return sorted(events, key=lambda event: event[0])
+
+
+def _timeline(accounts: Sequence[Account]) -> list[str]:
+    return [f"- {instant(at)} {said(text)}" for at, text in timeline(accounts)]
 
 
 # --- blast radius
@@ -205,7 +267,8 @@ def _quarantine(account: Account) -> list[str]:
 def _questions(accounts: Sequence[Account], account: Account) -> list[str]:
     """Ask what no record can answer."""
     rollout, version = account.rollout, said(account.version)
-    questions = [f"Root cause: what in {version} is it? (its instances' logs: `interlock logs {rollout.run}`)"]
+    logs = f"(its instances' logs: `interlock logs {rollout.run}`)"
+    questions = [] if resolution(account.story) else [f"Root cause: what in {version} is it? {logs}"]
     if rollout.phase is Phase.FAILED:
         questions.insert(0, f"Where is the traffic of {account.environment} now? The rollback could not be verified")
     passed = [one for one in accounts if one is not account and one.rollout.phase is Phase.SUCCEEDED]

@@ -7,31 +7,39 @@ from datetime import datetime
 
 from interlock.core.account import Account, Happened
 from interlock.core.judge.words import count, odds, percent
+from interlock.core.load import Tried
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.prose import UNKNOWN, bounded, errors, instant, lasting, moment, p99, rate, section, success, table
 from interlock.core.prose import words as said
 from interlock.core.sample import Side
+from interlock.core.sections import alerts, approvals, audit_head, exceptions, flags, gates, people
 from interlock.core.steps import SetWeight
 from interlock.core.weight import ALL
 
 
-def deployment_report(plan: Plan, accounts: Sequence[Account], now: datetime) -> str:
+def deployment_report(plan: Plan, accounts: Sequence[Account], now: datetime, head: str = "") -> str:
     """Return the report of a run in Markdown; `accounts` are its environments in order, at least one.
 
-    What is not on record is said to be not measured. It has no secrets because no record has.
+    `head` is the audit's, as it is published. What is not on record is said to be not measured. It has no secrets
+    because no record has.
     """
     lines = [
         "## Deployment Report",
-        *section("Summary", _summary(plan, accounts, now)),
+        *section("Summary", [*_summary(plan, accounts, now), *audit_head(head)]),
         *unproven(accounts),
+        *exceptions(accounts),
+        *synthetic(accounts),
         *section("Deployment Steps", _steps(plan, accounts)),
         *section("Metrics", _metrics(plan, accounts)),
-        *section("Feature Flags", ["- none are part of this release"]),
+        *section("Feature Flags", flags(accounts)),
+        *section("Gates", gates(accounts)),
+        *section("Alerts", alerts(accounts)),
         *section("Evidence", _evidence(accounts)),
         *section("Requests by version", requests(accounts)),
         *section("Drains", _drains(accounts)),
-        *section("Approvals", _approvals(accounts)),
+        *section("Approvals", approvals(accounts)),
+        *section("People", people(accounts)),
         *section("What was released", released(plan)),
     ]
     return bounded(lines, f"`interlock logs {accounts[0].rollout.run}`")
@@ -41,6 +49,16 @@ def unproven(accounts: Sequence[Account]) -> list[str]:
     """Say loudly which steps went on without proof, and by whose order."""
     found = [f"- **{said(text)}** ({one.environment})" for one in accounts for text in one.rollout.unproven]
     return section("ADVANCED UNPROVEN", found) if found else []
+
+
+def synthetic(accounts: Sequence[Account]) -> list[str]:
+    """Say loudly what was proven by requests of our own and not by users, with counts of their own."""
+    proven = [f"- **{said(text)}** ({one.environment})" for one in accounts for text in one.rollout.synthetic]
+    lines = section("PROVEN BY SYNTHETIC LOAD, NOT BY USERS", proven) if proven else []
+    rows = [row for one in accounts if one.tried is not None for row in _tried(one, one.tried)]
+    head = ("environment", "version", "synthetic requests", "failed", "error rate", "p99")
+    note = "Sent by Interlock to the previews of both versions. None of them is in any other number of this report."
+    return lines + (section("Synthetic load", [*table(head, rows), "", note]) if rows else [])
 
 
 def released(plan: Plan) -> list[str]:
@@ -105,7 +123,7 @@ def _summary(plan: Plan, accounts: Sequence[Account], now: datetime) -> list[str
         f"- Version: {said(_old_version(plan))} → {said(plan.version)}",
         f"- Strategy: {', then '.join(_strategy(stage) for stage in plan.stages)}",
         f"- Duration: {lasting(until - first.started)} ({moment(first.started)} to {ended})",
-        f"- Status: {said(_status(plan, accounts))}",
+        f"- Status: {said(status(plan, accounts))}",
         f"- Rollout: {first.run}, started by {said(first.by or 'nobody who is on record')}",
     ]
 
@@ -121,7 +139,8 @@ def _strategy(stage: Stage) -> str:
     return f"{stage.strategy.value}{by} in {stage.environment}"
 
 
-def _status(plan: Plan, accounts: Sequence[Account]) -> str:
+def status(plan: Plan, accounts: Sequence[Account]) -> str:
+    """Say how it went, or how far it is."""
     last = accounts[-1]
     rollout, where = last.rollout, last.environment
     not_begun = last.of_kind("not begun")
@@ -250,6 +269,14 @@ def _row(account: Account, version: str, when: str, side: Side | None) -> tuple[
     return account.environment, version, when, requests, failed, rate(side), p99(side)
 
 
+def _tried(account: Account, tried: Tried) -> list[tuple[str, ...]]:
+    sides = [(account.version, tried.canary), (account.old_version or UNKNOWN, tried.stable)]
+    return [
+        (account.environment, version, count(side.started), count(side.failed), rate(side), p99(side))
+        for version, side in sides
+    ]
+
+
 # --- leaving
 
 
@@ -270,18 +297,3 @@ def cut(accounts: Sequence[Account]) -> list[str]:
     """Name each request that was cut because its instance was ended."""
     named = [f"  - {account.environment}: {said(name)}" for account in accounts for name in account.cut]
     return [f"- Requests cut by ending an instance: {len(named) or 'none'}", *named]
-
-
-# --- people
-
-
-def _approvals(accounts: Sequence[Account]) -> list[str]:
-    given = [(account, one) for account in accounts for one in account.rollout.approvals]
-    if not given:
-        asked = any("wait for approval" in str(step) for a in accounts for step in a.rollout.stage.steps)
-        return ["- asked for, none was given" if asked else "- none was asked for"]
-    return [
-        f"- {moment(one.at)}, {account.environment}: {said(one.by)} approved release {one.identity} under plan "
-        f"{one.plan}" + (f": {said(one.reason)}" if one.reason else "")
-        for account, one in given
-    ]

@@ -57,6 +57,21 @@ def export(repository: Path, commit: str, directory: str, target: Path, chosen: 
     packed.unlink()
 
 
+def between(repository: Path, old: str, new: str, most: int) -> tuple[tuple[str, ...], int]:
+    """Return the newest commits from `old` (without it) to `new`, a line each, and how many more there are.
+
+    Raises ArtefactError when git does not know one of them.
+    """
+    span = f"{old}..{new}"
+    counted = _git(repository, "rev-list", "--count", span, "--")
+    listed = _git(repository, "log", "--oneline", "--no-decorate", "--no-color", f"--max-count={most}", span, "--")
+    for done in (counted, listed):
+        if done.returncode != 0:
+            raise ArtefactError(f"git does not know the commits {span} in {repository}: {_reason(done)}")
+    lines = tuple(listed.stdout.decode(errors="replace").splitlines())
+    return lines, max(0, int(counted.stdout) - len(lines))
+
+
 def _listed(directory: Path, below: str) -> Iterator[str]:
     """Yield what git lists; a submodule, or a checkout inside this one, has a list of its own."""
     done = _git(directory / below, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
