@@ -17,6 +17,7 @@ from interlock.core.criteria import Criteria
 from interlock.core.events import OrderKind
 from interlock.core.incident import NoIncident, incident_report
 from interlock.core.judge.words import count
+from interlock.core.load import Recipe
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, StrategyName
 from interlock.core.prose import LONGEST, bounded, lasting, success, table, words
@@ -316,3 +317,33 @@ def test_a_first_release_came_from_nothing_and_may_go_back_to_nothing() -> None:
     good, bad = run(tale())
     assert "- Version: nothing (first release) → v1" in good.report
     assert "runs nothing, it answers 503" in part(bad.incident, "Summary")
+
+
+LOADED = replace(HASTY, load=Recipe(requests=2000), load_before=(Weight(2000),))
+
+
+def with_load(behaviour: Behaviour | None = None) -> Told:
+    async def tale() -> Told:
+        story = Story()
+        story.world.requests_per_second = 0.5
+        name = await deployed(story, LOADED, behaviour)
+        await story.ends(name)
+        return await recorded(story, name)
+
+    return run(tale())
+
+
+def test_what_load_proved_is_said_loudly_and_counted_apart() -> None:
+    report = with_load().report
+    loud = part(report, "PROVEN BY SYNTHETIC LOAD, NOT BY USERS")
+    assert "until proven) proven by synthetic load, not by users: 0 of 2,000 synthetic requests failed" in loud
+    apart = part(report, "Synthetic load")
+    assert "| production | v2 | 2,000 | 0 |" in apart and "| production | v1 | 2,000 | 0 |" in apart
+    assert "2,000" not in part(report, "Requests by version")
+
+
+def test_what_load_found_harmed_no_user() -> None:
+    condemned = with_load(BAD)
+    assert "of synthetic requests: " in condemned.report
+    assert part(condemned.report, "Synthetic load")
+    assert "None: no user's request was ever sent to v2" in part(condemned.incident, "Blast radius")

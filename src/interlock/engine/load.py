@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 from interlock.core.events import Done
@@ -119,11 +118,11 @@ def _ended(scene: Scene, step: Load, trouble: str) -> Outcome:
         return scene.done(f"{step}: {counted}", data)
     if trouble == LATE:
         return scene.done(f"{step}: no more was sent after {spell(step.within)}: {counted}", data)
-    done = scene.done(f"{step}: stopped, as {trouble}; it proves nothing ({counted})", data)
     sentinel.synthetic.void()
     sentinel.rejudge()
-    assert isinstance(done.event, Done)
-    return replace(done, event=replace(done.event, unproven=done.event.note))
+    said = f"stopped, as {trouble}; it proves nothing ({counted})"
+    at, index = scene.ports.clock.now(), scene.rollout().index
+    return Outcome(Done(at, index, f"{step}: {said}", unproven=f"step {index + 1} ({step}) {said}"), data)
 
 
 def _counted(side: Side) -> str:

@@ -418,7 +418,7 @@ def live(sentinel: Sentinel) -> Mapping[str, Any]:
         "strength": {} if world is None else plain(world.strength),
         "route": None if world is None or world.route is None else plain(world.route),
         "tally": plain(sentinel.tally),
-        "load": plain(sentinel.synthetic.tried) if sentinel.synthetic.evidence is not None else None,
+        "load": sentinel.synthetic.live(),
         "share": {"canary": sentinel.share.canary, "stable": sentinel.share.stable},
         "trouble": sentinel.trouble or sentinel.unseen or sentinel.unwritten,
     }

@@ -75,6 +75,10 @@ class Synthetic:
             "began": self._began,
         }
 
+    def live(self) -> dict[str, Any] | None:
+        """Return what surfaces show, None where no load is planned."""
+        return None if self.evidence is None else {"tried": plain(self.tried), "step": plain(self.step)}
+
     def recover(self, kept: Mapping[str, Any] | None) -> None:
         """Take up what the last owner kept; raise ValueError or KeyError when it does not fit."""
         if self.evidence is None or not kept:

@@ -52,6 +52,7 @@ def rollout(one: Rollout) -> dict[str, Any]:
         "started": one.started.isoformat(),
         "since": one.since.isoformat(),
         "unproven": list(one.unproven),
+        "synthetic": list(one.synthetic),
         "quarantine": one.quarantine,
     }
 
@@ -96,5 +97,5 @@ def _live(view: View, one: Rollout) -> dict[str, Any]:
     live = view.live.get(one.id)
     if live is None:
         return {}
-    names = ("judgement", "strength", "route", "share", "points", "trouble")
+    names = ("judgement", "strength", "route", "share", "points", "load", "trouble")
     return {name: live[name] for name in names if name in live}

@@ -38,7 +38,7 @@ def counted(finding: Mapping[str, Any]) -> str:
     requests, limit = finding["canary_requests"], finding["limit"]
     if not requests:
         return ""
-    bad = "slow" if finding["rule"].startswith("latency") else "failed"
+    bad = "slow" if "latency" in finding["rule"] else "failed"
     text = f"{number(finding['canary_bad'])} of {number(requests)} {bad}"
     if finding["estimate"] is not None:
         text += f", {percent(finding['estimate'])}"
@@ -46,6 +46,15 @@ def counted(finding: Mapping[str, Any]) -> str:
         low, high = finding["interval"]
         text += f" (truly {percent(low)} to {percent(high)})"
     return text + (f", {percent(limit)} allowed" if limit is not None else "")
+
+
+def sent(load: Mapping[str, Any] | None) -> str | None:
+    """Say how many requests of our own each side has had; None where no load is planned."""
+    if load is None:
+        return None
+    new, old = load["tried"]["canary"], load["tried"]["stable"]
+    counted = f"{number(new['started'])} synthetic requests to the new revision, {number(new['failed'])} failed"
+    return f"{counted}; {number(old['started'])} to the old one, {number(old['failed'])} failed; none is a user's"
 
 
 def _columns(value: float, probability: float) -> int:

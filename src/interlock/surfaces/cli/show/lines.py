@@ -10,7 +10,7 @@ from typing import Any
 from interlock.app.verbs import View
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
-from interlock.core.steps import Until, Watch, spell
+from interlock.core.steps import Load, Until, Watch, spell
 from interlock.ports.store import Entry
 from interlock.surfaces.cli.show.words import brief, number, odds, percent
 
@@ -106,7 +106,7 @@ class Log:
     def _watched(self, view: View, now: datetime, *, quiet: bool) -> list[Line]:
         rollout, step = view.current, view.current.next_step
         due = self._progress is None or now - self._progress >= PROGRESS_EVERY
-        if not (quiet and due) or not isinstance(step, Watch) or not view.keeper:
+        if not (quiet and due) or not isinstance(step, (Watch, Load)) or not view.keeper:
             return []
         self._progress = now
         return [Line(now, rollout.stage.environment, "progress", f"◌ {progress(view, rollout, step, now)}")]
@@ -117,8 +117,10 @@ def _gist(reason: str) -> str:
     return re.sub(r"[\d.,]+", "#", reason)
 
 
-def progress(view: View, rollout: Rollout, step: Watch, now: datetime) -> str:
-    """Say how far a watch has come: time, requests, odds."""
+def progress(view: View, rollout: Rollout, step: Watch | Load, now: datetime) -> str:
+    """Say how far a watch or a load has come: time, requests, odds."""
+    if isinstance(step, Load):
+        return _sent(view, rollout, step)
     if step.until in (Until.APPROVED, Until.RECOVERED):
         return f"{step}: for {brief(now - rollout.step_since)}"
     text = f"{brief(rollout.observed)} observed, {spell(step.duration)} wanted"
@@ -137,6 +139,13 @@ def progress(view: View, rollout: Rollout, step: Watch, now: datetime) -> str:
     criteria = rollout.stage.criteria
     proof = f"odds for {odds(least)} of {odds(1 / criteria.beta)}"
     return f"{text}; {proof}, against {odds(worst)} of {odds(1 / criteria.alpha)}"
+
+
+def _sent(view: View, rollout: Rollout, step: Load) -> str:
+    load = (view.live.get(rollout.id) or {}).get("load")
+    new = load["step"]["canary"] if load else {"started": 0, "failed": 0}
+    sent, failed = number(new["started"]), number(new["failed"])
+    return f"{sent} of {number(step.requests)} synthetic requests sent, {failed} failed"
 
 
 def _entry(rollout: Rollout, entry: Entry, *, back: bool) -> Line:

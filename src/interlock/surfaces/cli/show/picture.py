@@ -16,7 +16,7 @@ from interlock.core.criteria import Criteria
 from interlock.core.phase import Phase
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout
-from interlock.core.steps import SetWeight, Step, Until, Watch, spell
+from interlock.core.steps import Load, SetWeight, Step, Until, Watch, spell
 from interlock.surfaces.cli.show import evidence
 from interlock.surfaces.cli.show.trend import LABEL, trend
 from interlock.surfaces.cli.show.waits import Waits, waits
@@ -68,10 +68,14 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
         yield from _line("  Step", _step_of(rollout), width)
     yield from _line("  Weight", _weight(view, rollout), width)
     yield from _line("  Users", _users(view, rollout), width)
+    if (sent := evidence.sent(_load(view, rollout))) is not None:
+        yield from _line("  Load", sent, width)
     if (bake := _baked(rollout)) is not None:
         yield from _line("  Bake", bake, width)
     for said in (said for one in view.rollouts for said in one.unproven):
         yield from _line("Unproven", said, width, "yellow")
+    for said in (said for one in view.rollouts for said in one.synthetic):
+        yield from _line("Synthetic", said, width, "yellow")
 
 
 def _status(rollout: Rollout, now: datetime) -> str:
@@ -206,6 +210,9 @@ def _steps(rollout: Rollout, now: datetime, *, folded: bool) -> Iterator[Text]:
 def _step(rollout: Rollout, step: Step, index: int, at: int, now: datetime) -> Text:
     text = f"{index + 1} {step}"
     unproven = any(said.startswith(f"step {index + 1} (") for said in rollout.unproven)
+    synthetic = any(said.startswith(f"step {index + 1} (") for said in rollout.synthetic)
+    if synthetic:
+        return _unwrapped(f"✔ {text}, by synthetic load", "yellow")
     if index < at or rollout.phase is Phase.SUCCEEDED:
         return _unwrapped(f"⚠ {text}, unproven" if unproven else f"✔ {text}", "yellow" if unproven else "green")
     if index > at:
@@ -281,9 +288,15 @@ def _tally(view: View, rollout: Rollout) -> Mapping[str, Any] | None:
     return tally
 
 
+def _load(view: View, rollout: Rollout) -> Mapping[str, Any] | None:
+    kept: Mapping[str, Any] = view.checkpoints.get(rollout.id, {})
+    load: Mapping[str, Any] | None = _live(view, rollout).get("load") or kept.get("load")
+    return load
+
+
 def _judgement(view: View, rollout: Rollout) -> Mapping[str, Any] | None:
     """Return what the judge says now, else what it said last; None before a weight, when there is nothing to judge."""
-    if not any(isinstance(step, SetWeight) for step in rollout.reached):
+    if not any(isinstance(step, (SetWeight, Load)) for step in rollout.reached):
         return None
     now: Mapping[str, Any] | None = _live(view, rollout).get("judgement")
     if now is not None:

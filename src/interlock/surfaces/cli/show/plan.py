@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from textwrap import wrap
 from typing import Any
 
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain
-from interlock.core.steps import Drain, Gate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch, spell
+from interlock.core.steps import Drain, Gate, Load, Retire, Settle, SetWeight, Smoke, Start, Step, Watch, spell
 from interlock.surfaces.cli.show.words import brief
 
 References = Mapping[str, Sequence[tuple[str, str]]]
@@ -122,6 +123,8 @@ def _limit(step: Step) -> str:
     match step:
         case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
             return f"within {spell(within)}"
+        case Load(duration=duration, within=within):
+            return f"takes {spell(timedelta(seconds=round(duration.total_seconds())))}, at most {spell(within)}"
         case Gate(patience=patience):
             return f"at most {spell(patience)}"
         case Watch(duration=duration, patience=patience) if duration:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
-from interlock.core.steps import Drain, Gate, SetWeight, Smoke, Start, Step, Until, Watch, spell
+from interlock.core.steps import Drain, Gate, Load, SetWeight, Smoke, Start, Step, Until, Watch, spell
 from interlock.surfaces.cli.show.words import brief
 
 PAUSED_AT_MOST = timedelta(hours=24)
@@ -52,6 +52,8 @@ def _what(rollout: Rollout, step: Step) -> str:
             return f"{instances} ready instance{'s' if instances > 1 else ''} of {step.revision}"
         case Smoke():
             return f"the smoke tests of {step.revision}"
+        case Load(requests=requests):
+            return f"{requests:,} synthetic requests to {step.revision} and to {step.beside}"
         case SetWeight(weight=weight):
             return f"{weight} of the traffic on {rollout.stage.revision.name}, observed at the data plane"
         case Watch(until=Until.APPROVED):
@@ -71,6 +73,8 @@ def _what(rollout: Rollout, step: Step) -> str:
 def _within(step: Step) -> timedelta | None:
     match step:
         case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
+            return within
+        case Load(within=within):
             return within
         case Gate(patience=patience):
             return patience
