@@ -196,6 +196,7 @@ class MemoryStore:
             del self._rows[id]
             self._entries.pop(id, None)
             self._checkpoints.pop(id, None)
+            self._told = {key: seq for key, seq in self._told.items() if key[1] != id}
         for hash in plans - {row.rollout.plan for row in self._rows.values()}:
             self._plans.pop(hash, None)
         self._proofs = [proof for proof in self._proofs if proof.rollout not in gone]

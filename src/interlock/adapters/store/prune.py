@@ -24,7 +24,7 @@ def prune(db: sqlite3.Connection, runs: int, proofs: int) -> tuple[str, ...]:
     old = [one for run in list(of_run.values())[runs:] for one in _unless_needed(run, needed)]
     gone = [id for id, _ in old]
     plans = _plans(db, gone)
-    for table, column in (("entries", "rollout"), ("checkpoints", "rollout"), ("rollouts", "id")):
+    for table, column in (("entries", "rollout"), ("checkpoints", "rollout"), ("told", "rollout"), ("rollouts", "id")):
         _delete(db, table, column, gone)
     _delete(db, "plans", "hash", [hash for hash in plans if not _mentioned(db, hash)])
     forgotten = set(gone)
