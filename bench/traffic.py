@@ -15,7 +15,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -173,7 +173,9 @@ def _header(head: bytes, name: bytes) -> str:
 class _Users:
     """The users of one process."""
 
-    def __init__(self, port: int, rate: float, users: int, patience: float, speak: type[_Answer] | type[Calls]) -> None:
+    def __init__(
+        self, port: int, rate: float, users: int, patience: float, speak: Callable[[], _Answer | Calls]
+    ) -> None:
         self._port, self._users, self._every, self._patience = port, users, users / rate, patience
         self._speak = speak
         self._token, self._number = f"{os.getpid():x}{random.randrange(1 << 16):x}", 0
@@ -268,7 +270,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=15, help="seconds after which a user gives up")
     parser.add_argument("--grpc", action="store_true", help="users call by gRPC, and do not ask by HTTP/1.1")
     chosen = parser.parse_args()
-    speak = Calls if chosen.grpc else _Answer
+    speak: Callable[[], _Answer | Calls] = Calls if chosen.grpc else _Answer
 
     async def all_day() -> None:
         await _serve(_Users(chosen.port, chosen.rate, chosen.users, chosen.patience, speak))

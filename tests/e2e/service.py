@@ -108,8 +108,8 @@ def _latency() -> float:
 
 
 def _in_outage() -> bool:
-    every, lasting = MANNERS.get("outage", (1, 0))
-    return time.time() % every >= every - lasting > 0
+    every, lasting = map(float, MANNERS.get("outage", (1, 0)))
+    return time.time() % every >= every - lasting if lasting else False
 
 
 def _write(log: int) -> None:

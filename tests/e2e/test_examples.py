@@ -30,9 +30,9 @@ def typed(example: str, place: Path) -> tuple[str, Path]:
     project, state, programs = place / "project", place / "state", place / "bin"
     shutil.copytree(ROOT / "examples" / example, project)
     programs.mkdir()
-    (programs / "interlock").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m interlock "$@"\n')
-    (programs / "interlock").chmod(0o755)
-    (programs / "python3").symlink_to(sys.executable)
+    for name, argv in (("interlock", "-m interlock "), ("python3", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {argv}"$@"\n')
+        (programs / name).chmod(0o755)
     for port in ("8000", "8001"):
         free = str(asyncio.run(LocalHost().free_port()))
         for file in ("README.md", "interlock.yaml"):
@@ -62,3 +62,16 @@ def test_the_quick_start_releases_twice_reports_and_goes_back(tmp_path: Path, ne
     newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
     assert newest.phase is Phase.SUCCEEDED and newest.stage.revision.release.version == "v1"
     assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
+
+
+def test_the_grpc_service_takes_a_version_back_whose_calls_fail(tmp_path: Path, needs: Callable[[str], Path]) -> None:
+    needs("git")
+    output, state = typed("02-grpc", tmp_path)
+    assert "v2 runs in production" in output
+    assert "requests failed" in output and "quarantine" in output
+    newest, before, *_ = asyncio.run(App(StateDirectory(state)).history(2))
+    assert newest.phase is Phase.ROLLED_BACK and newest.stage.revision.release.version == "v3"
+    assert newest.stage.environment == "production"
+    assert before.phase is Phase.SUCCEEDED
+    failed = {line for line in output.splitlines() if "FAILED" in line and "FAILED with status 14" not in line}
+    assert not failed
