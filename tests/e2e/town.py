@@ -74,6 +74,7 @@ class Wish:
     entrance: Entrance | None = None
     grpc: bool = False
     load: Recipe | None = None
+    hold_at_most: timedelta = Pace().hold_at_most
 
 
 class PatientApp(App):
@@ -351,6 +352,7 @@ def _stage(wish: Wish, entrance: Entrance, new: Revision, old: Revision | None) 
         keep=wish.keep,
         recovered_for=wish.recovered_for,
         judged=wish.proven,
+        hold_at_most=wish.hold_at_most,
         staged=False,
         load=wish.load,
         load_before=wish.weights[:1],
