@@ -21,7 +21,7 @@ from interlock.adapters.http import Response, ask
 from interlock.adapters.probe.network import check
 from interlock.adapters.workload.process import Processes, log
 from interlock.core.health import Probe, ProbeKind
-from interlock.core.release import Artefact, Configuration, Instance, Release, Revision
+from interlock.core.release import Artefact, Configuration, Instance, Protocol, Release, Revision
 from interlock.ports.host import Command, Host, HostError, Process
 from interlock.ports.workload import Workload, WorkloadError
 
@@ -149,6 +149,17 @@ async def get(instance: Instance, path: str) -> Response:
 
 def pids(found: tuple[Instance, ...]) -> list[str]:
     return [instance.process for instance in found]
+
+
+async def test_an_instance_is_asked_in_the_http_that_it_speaks(world: World) -> None:
+    speaks_http2 = Path(__file__).parents[3] / "examples" / "02-grpc" / "server.py"
+    (world.directory / "artefacts" / "ab" / "server.py").write_text(speaks_http2.read_text())
+    configuration = replace(CONFIGURATION, command=(sys.executable, "server.py"))
+    async with world.keeper() as processes:
+        await processes.ensure(revision("web-1", configuration=replace(configuration, protocol=Protocol.H2C)), 1)
+        await seen(processes, all_ready(1))
+        await processes.ensure(revision("web-2", configuration=configuration), 1)
+        await seen(processes, lambda found: any("does the service speak HTTP/2" in i.reason for i in found), "web-2")
 
 
 async def test_a_revision_starts_gets_ready_and_is_found_by_its_environment(world: World) -> None:
