@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,19 +12,52 @@ from typing import Any
 from interlock.adapters.artefacts.local import Directory
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.store.sqlite import SQLite
+from interlock.app.announce import announced, announced_anyway
 from interlock.app.forget import RELEASES, UNUSED_FOR
 from interlock.app.running import running
 from interlock.app.secrets import keep
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked, who
 from interlock.config.file import Environment, File
+from interlock.core.conditions import OVERRIDABLE, Conditions, Override
 from interlock.core.judge import History
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.planning import Intent, Known, already_running, lay_out
 from interlock.core.record import restore
 from interlock.core.release import Artefact, Release
+from interlock.core.steps import GateName
 from interlock.ports.store import Proof
 from interlock.ports.workload import WorkloadError
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """What a person says for a release that may pass a closed gate: words for gates, and the incident it `fixes`."""
+
+    overrides: tuple[Override, ...] = ()
+    fixes: str = ""
+
+    def applied(self, conditions: Conditions) -> Conditions:
+        """Return the conditions with what is said to them; words for gates that are not asked are left out."""
+        words = tuple(word for word in self.overrides if word.gate in conditions.gates)
+        return replace(conditions, overrides=words, fixes=self.fixes if conditions.incidents else "")
+
+    def check(self, declared: Sequence[Conditions]) -> None:
+        """Raise Blocked when something is excused that nobody asks, or nobody may excuse."""
+        asked = {gate for conditions in declared for gate in conditions.gates}
+        for word in self.overrides:
+            if word.gate not in OVERRIDABLE:
+                may = ", ".join(sorted(gate.value for gate in OVERRIDABLE))
+                raise Blocked(f"nobody may override {word.gate.value}; with a reason a person may override {may}")
+            if word.gate not in asked:
+                raise Blocked(f"{word.gate.value} is not asked anywhere: there is nothing to override")
+        if self.fixes and GateName.NO_INCIDENT not in asked:
+            raise Blocked(
+                f"no incidents are asked about anywhere: there is nothing that fixing {self.fixes} would open"
+            )
+
+
+NONE = Excuse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +78,15 @@ class Planner:
         self._clock = SystemClock()
 
     async def plan(
-        self, version: str, *, first: bool = False, restart: bool = False, digest: str = ""
+        self, version: str, *, first: bool = False, restart: bool = False, digest: str = "", excuse: Excuse = NONE
     ) -> Plan | AlreadyRunning:
         """Plan the release of a version (directory, git ref, or digest) through every environment of the file.
 
         With `digest` it is the artefact kept under it that is released as `version`, whatever that names by now.
-        Raises Blocked when production has nothing to go back to and `first` does not say that this is known.
+        Raises Blocked when production has nothing to go back to and `first` does not say that this is known, and when
+        an `excuse` is for nothing that is asked.
         """
+        excuse.check([environment.conditions for environment in self._file.environments])
         self._state.make()
         artefacts = Directory(self._state.artefacts, beside=[self._state.path])
         artefact = await artefacts.pack(self._file.artefact, digest or version)
@@ -58,7 +94,9 @@ class Planner:
         try:
             with suppress(WorkloadError):  # what runs cannot be read: then nothing goes
                 await artefacts.prune({artefact.digest, *await self._needed(store)}, UNUSED_FOR)
-            return await self._plan(store, called(version, artefact), artefact, first=first, restart=restart)
+            name = called(version, artefact)
+            plan = await self._plan(store, name, artefact, excuse, first=first, restart=restart)
+            return plan if isinstance(plan, AlreadyRunning) else announced(plan, self._file, self._state)
         finally:
             store.close()
 
@@ -84,15 +122,18 @@ class Planner:
             release = _earlier(proofs, to).revision.release
             wanted = self._intent(environment, release, "")
             unasked = replace(environment.pace, approve=False)  # to go back is never held by a gate or a person
-            intent = replace(wanted, strategy=StrategyName.BLUE_GREEN, criteria=None, pace=unasked)
-            return Plan(self._file.service, release.version, (lay_out(intent, known),), self._clock.now(), who())
+            back = replace(wanted, strategy=StrategyName.BLUE_GREEN, criteria=None, pace=unasked)
+            intent = replace(back, conditions=Conditions())
+            plan = Plan(self._file.service, release.version, (lay_out(intent, known),), self._clock.now(), who())
+            return await announced_anyway(plan, self._file, self._state, store)
         finally:
             store.close()
 
     async def _plan(
-        self, store: SQLite, version: str, artefact: Artefact, *, first: bool, restart: bool
+        self, store: SQLite, version: str, artefact: Artefact, excuse: Excuse, *, first: bool, restart: bool
     ) -> Plan | AlreadyRunning:
         references = [r for one in self._file.environments for _, r in one.secret_references()]
+        references += [r for one in self._file.environments for r in one.conditions.references()]
         secrets = keep(self._state.secrets, references)
         stages: list[Stage] = []
         running: list[Stage] = []
@@ -100,7 +141,8 @@ class Planner:
         for environment in self._file.environments:
             release = environment.release(version, artefact, secrets)
             known = await self._known(store, environment)
-            intent = self._intent(environment, release, before)
+            conditions = environment.conditions.sealed(secrets)
+            intent = replace(self._intent(environment, release, before), conditions=excuse.applied(conditions))
             before = environment.name
             if environment is self._file.production and known.stable is None and not first:
                 raise Blocked(

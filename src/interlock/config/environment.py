@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from interlock.config.conditions import conditions
 from interlock.config.file import Environment
 from interlock.config.merge import merge
 from interlock.config.model import (
@@ -71,6 +72,7 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         criteria=_criteria(block, pace.hold_at_most) if pace.judged else None,
         configuration=_configuration(block),
         references=tuple((variable, _absolute(r, root)) for variable, r in sorted(block.secrets.items())),
+        conditions=conditions(block.gates, root),
     )
 
 

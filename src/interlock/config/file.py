@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from interlock.core.channel import Channel, DeploymentLog
+from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.plan import StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, fingerprint, naming
@@ -40,6 +42,7 @@ class Environment:
     configuration: Configuration
     references: tuple[tuple[str, str], ...] = ()
     common: str = ""
+    conditions: Conditions = Conditions()
 
     @property
     def approve(self) -> bool:
@@ -72,6 +75,8 @@ class File:
     artefact: Source
     environments: tuple[Environment, ...]
     proof_valid_for: timedelta
+    channels: tuple[Channel, ...] = ()
+    log: DeploymentLog | None = None
 
     @property
     def production(self) -> Environment:

@@ -14,6 +14,7 @@ from interlock.config.environment import environment, protocol, settle
 from interlock.config.explain import explain
 from interlock.config.file import File, with_common
 from interlock.config.model import ArtefactBlock, EnvironmentBlock, FileBlock
+from interlock.config.notify import channels, deployment_log
 from interlock.core.release import Protocol
 from interlock.core.source import Source
 
@@ -44,7 +45,8 @@ def understand(document: Document, path: Path) -> File:
         raise FileError(*problems)
     artefact = _source(block.artefact, path.parent)
     environments = tuple(environment(block, name, settings, path.parent) for name, settings in settled.items())
-    return File(path, block.service, artefact, with_common(environments, artefact), block.proof_valid_for)
+    told = channels(block.notify, path.parent), deployment_log(block.docs, artefact, path.parent)
+    return File(path, block.service, artefact, with_common(environments, artefact), block.proof_valid_for, *told)
 
 
 def validate(document: Document) -> FileBlock:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from interlock.config.block import Block
+from interlock.config.gates import GatesBlock
+from interlock.config.notify import ChannelBlock, DocsBlock
 from interlock.config.quantity import (
     Address,
     Argv,
@@ -387,6 +389,9 @@ class EnvironmentBlock(Settings):
     port: int = Field(ge=1, le=65535, description="the port on which users come in")
     approve: bool = Field(_pace.approve, description="wait for a person before the first weight")
     approve_within: Duration = Field(_pace.approve_within, description="how long to wait for that person")
+    gates: GatesBlock = Field(
+        default_factory=GatesBlock, description="what must be so in the world around a release, at the start and on"
+    )
 
 
 class FileBlock(Settings):
@@ -398,3 +403,14 @@ class FileBlock(Settings):
     proof_valid_for: Duration = Field(
         timedelta(days=7), description="how long a release that passed staging may wait for production"
     )
+    notify: tuple[ChannelBlock, ...] = Field((), strict=False, description="who is told what becomes of a deployment")
+    docs: DocsBlock | None = Field(
+        None, description="the deployment log in a git repository: a text is its file; by default none is kept"
+    )
+
+    @model_validator(mode="after")
+    def _channels_of_their_own(self) -> Self:
+        names = [one.name for one in self.notify]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"expected each channel under notify with a name of its own, found {twice[0]} twice")
+        return self

@@ -18,7 +18,7 @@ class GitHub:
 
     repository: str
     url: str = "https://api.github.com"
-    token: str = ""
+    token_secret: str = ""
     required: tuple[str, ...] = ()
 
 
@@ -28,7 +28,7 @@ class GitLab:
 
     project: str
     url: str = "https://gitlab.com"
-    token: str = ""
+    token_secret: str = ""
     required: tuple[str, ...] = ()
 
 

@@ -5,14 +5,19 @@ Declared in the file, fixed in the plan, asked by the engine again and again. Wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
 
 from interlock.core.checks import Checks
 from interlock.core.incidents import Incidents
 from interlock.core.on_call import OnCall
 from interlock.core.steps import GateName
 from interlock.core.window import Window
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 OVERRIDABLE = frozenset({GateName.TESTS, GateName.WINDOW})
 """What a person may override with a reason; staging, the way back, health and incidents nobody may."""
@@ -56,3 +61,33 @@ class Conditions:
     def overridden(self, gate: GateName) -> Override | None:
         """Return the word by which this gate may be passed, if there is one."""
         return next((one for one in self.overrides if one.gate is gate), None)
+
+    def references(self) -> Iterator[str]:
+        """Yield the secrets that sources need, as the file names them."""
+        for source in self._sources():
+            if secret := getattr(source, _SECRET, ""):
+                yield secret
+
+    def sealed(self, fingerprints: Mapping[str, str]) -> Conditions:
+        """Name each secret by its fingerprint in place of its reference; raise KeyError for one that has none."""
+        tests, fires, call = self.tests, self.incidents, self.on_call
+        return replace(
+            self,
+            tests=tests and replace(tests, sources=tuple(_sealed(one, fingerprints) for one in tests.sources)),
+            incidents=fires and replace(fires, sources=tuple(_sealed(one, fingerprints) for one in fires.sources)),
+            on_call=call and replace(call, source=_sealed(call.source, fingerprints)),
+        )
+
+    def _sources(self) -> Iterator[object]:
+        yield from self.tests.sources if self.tests else ()
+        yield from self.incidents.sources if self.incidents else ()
+        yield from (self.on_call.source,) if self.on_call else ()
+
+
+_SECRET = "token_secret"
+S = TypeVar("S", bound="DataclassInstance")
+
+
+def _sealed(source: S, fingerprints: Mapping[str, str]) -> S:
+    secret = getattr(source, _SECRET, "")
+    return replace(source, **{_SECRET: fingerprints[secret]}) if secret else source

@@ -18,7 +18,7 @@ class Alertmanager:
     url: str
     matchers: tuple[str, ...] = ('severity="critical"',)
     mine: tuple[str, ...] = ()
-    token: str = ""
+    token_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class PagerDuty:
 
     services: tuple[str, ...] = ()
     mine: tuple[str, ...] = ()
-    token: str = ""
+    token_secret: str = ""
     url: str = "https://api.pagerduty.com"
 
 
@@ -40,7 +40,7 @@ class Web:
     """
 
     url: str
-    token: str = ""
+    token_secret: str = ""
     items: str = ""
     id: str = "id"
     title: str = "title"

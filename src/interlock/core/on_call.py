@@ -12,7 +12,7 @@ class PagerDuty:
 
     schedules: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
-    token: str = ""
+    token_secret: str = ""
     url: str = "https://api.pagerduty.com"
 
 
