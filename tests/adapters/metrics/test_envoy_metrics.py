@@ -204,3 +204,19 @@ async def _unhealthy(town: Town) -> bool:
 
 def _counts(side: Side) -> tuple[float, float, float]:
     return side.started, side.completed, side.failed
+
+
+async def test_what_comes_by_a_preview_is_counted_apart_and_there_4xx_is_a_failure() -> None:
+    async with a_town() as town:
+        await serving(town)
+        for path in ("/", "/404", "/500"):
+            await town.get(path)
+            await ask(town.envoy.preview("new").removeprefix("http://"), path=path, timeout=SOON)
+        await ask(town.envoy.preview("new").removeprefix("http://"), timeout=SOON)
+        users = await town.counters("new")
+        assert (users.started, users.failed) == (3, 1)
+        reading = await town.metrics.read_previews(("new", "never"))
+        assert set(reading.revisions) == {"new"}
+        ours = reading.revisions["new"]["envoy"]
+        assert (ours.started, ours.completed, ours.failed) == (4, 4, 2)
+        assert sum(ours.latency.values()) > 0

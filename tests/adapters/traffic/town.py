@@ -92,6 +92,8 @@ class Instance:
                 writer.close()
             case "/ready":
                 writer.write(_plain(200 if self.ready else 503, self.name))
+            case "/404":
+                writer.write(_plain(404, self.name))
             case "/500":
                 writer.write(_plain(500, self.name))
             case _:
