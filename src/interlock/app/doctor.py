@@ -25,6 +25,7 @@ from interlock.adapters.traffic.envoy.port import obstacle
 from interlock.adapters.traffic.envoy.process import OLDEST, program
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import not_driven
+from interlock.core.audit import examine as examine_audit
 from interlock.core.release import Entrance
 from interlock.ports.store import StoreError
 from interlock.ports.traffic import TrafficError
@@ -55,6 +56,7 @@ async def examine(state: StateDirectory, entrances: Entrances) -> tuple[Finding,
         _place(state),
         _space(state),
         await _records(state),
+        *await _audit(state),
         await _clock(state),
         await _keeper(state),
         _twin(state),
@@ -113,6 +115,27 @@ async def _records(state: StateDirectory) -> Finding:
         return Finding("records", False, f"{state.database}", str(error))
     doing = ", ".join(f"{one.id} is {one.phase.value}" for one in active) or "no rollout under way"
     return Finding("records", True, f"{_size(state.database.stat().st_size)}, {doing}")
+
+
+async def _audit(state: StateDirectory) -> list[Finding]:
+    """Look whether the audit is whole, and whether somebody has locked the service."""
+    if not state.database.exists():
+        return []
+    try:
+        store = SQLite(state.database, read_only=True)
+        rows, journal = await store.audited()
+        newest = await store.rollouts(1)
+        lock = await store.locked(newest[0].stage.revision.release.service) if newest else None
+        store.close()
+    except (StoreError, sqlite3.Error):  # said by the records already
+        return []
+    found = examine_audit(rows, (), journal)
+    wrong = "; ".join(trouble.text for trouble in found.troubles[:3])
+    text = wrong or f"{found.rows} rows are what was written; head {found.head}"
+    audit = Finding("audit", not wrong, text, "somebody has changed it: see interlock audit verify")
+    if lock is None or not lock.holds(datetime.now(UTC)):
+        return [audit]
+    return [audit, Finding("lock", None, str(lock), "no deploy starts; going back works. End it: interlock unlock")]
 
 
 async def _clock(state: StateDirectory) -> Finding:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interlock import twin
 from interlock.adapters.clock import SystemClock
@@ -29,6 +29,9 @@ from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import advance
 from interlock.ports.store import Entry, Quarantined, StoreError
+
+if TYPE_CHECKING:  # imported late, where it is needed: to look must be quick
+    from interlock.core.suspects import Found
 
 KEEPER_STARTS_WITHIN = timedelta(seconds=15)
 ANSWERS_WITHIN = timedelta(seconds=30)
@@ -161,11 +164,46 @@ class App:
             return {}, {}, False
         return told.get("rollouts", told), not_driven(told), True
 
-    async def report(self, run: str | None = None, *, incident: bool = False) -> str:
-        """Return a run's deployment report in Markdown, or its incident report; raise NoIncident without one."""
+    async def report(self, run: str | None = None, *, incident: bool = False, repository: Path | None = None) -> str:
+        """Return a run's deployment report in Markdown, or its incident report; raise NoIncident without one.
+
+        `repository` is where an incident's report looks for the commits between the releases.
+        """
         from interlock.app.report import report  # imported late: it needs the judge, and to look must be quick
 
-        return report(await self.view(run), self.state.secrets, self._clock.now(), incident=incident)
+        view, found = await self._with_suspects(run, repository, incident=incident)
+        head = await self.audit_head()
+        return report(view, self.state.secrets, self._clock.now(), incident=incident, found=found, head=head)
+
+    async def report_document(
+        self, run: str | None = None, *, incident: bool = False, repository: Path | None = None
+    ) -> dict[str, Any]:
+        """Return the same for programs."""
+        from interlock.app.report import document
+
+        view, found = await self._with_suspects(run, repository, incident=incident)
+        head = await self.audit_head()
+        return document(view, self.state.secrets, self._clock.now(), incident=incident, found=found, head=head)
+
+    async def page(self, run: str | None = None, *, incident: bool = False, repository: Path | None = None) -> str:
+        """Return the same as one page of HTML, with charts."""
+        from interlock.app.html import page
+
+        view, found = await self._with_suspects(run, repository, incident=incident)
+        head = await self.audit_head()
+        return page(view, self.state, self._clock.now(), head, incident=incident, found=found)
+
+    async def audit_head(self) -> str:
+        """Return the audit's head as it is published: with every report, and with whatever is told to people."""
+        return str(await self.records.head())
+
+    async def _with_suspects(
+        self, run: str | None, repository: Path | None, *, incident: bool
+    ) -> tuple[View, Found | None]:
+        from interlock.app.incident import seek
+
+        view = await self.view(run)
+        return view, await seek(self.state, view, repository) if incident else None
 
     # --- changing
 

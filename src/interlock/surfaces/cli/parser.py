@@ -19,8 +19,11 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Begin": {
         "init": "write a commented interlock.yaml",
         "demo": "see a release go out, and a bad one taken back, on this machine",
+        "explain": "say what a setting of the file means, and what holds without it",
+        "schema": "write the JSON Schema of the file, for editors",
     },
     "Release": {
+        "check": "ask every gate now",
         "plan": "show what a deploy would do; change nothing",
         "simulate": "see how often the plan would be wrong, with made-up traffic",
         "deploy": "release a version through staging to production, and follow it",
@@ -31,7 +34,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "get": "show a run: steps, weights, evidence, what it waits for",
         "status": "say in one line how a run stands",
         "history": "list the newest rollouts",
-        "report": "write the deployment report, or the incident report",
+        "report": "write the deployment report, or the incident report; also as HTML",
+        "incident": "list what was taken back, and write the cause",
         "logs": "show what happened in a run, and what its instances wrote",
         "backtest": "judge a recorded rollout again, by these criteria or others",
     },
@@ -44,6 +48,9 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Keep": {
         "quarantine": "list or release the releases that failed a verdict",
+        "lock": "let no deploy start for a while; going back always works",
+        "unlock": "let deploys start again",
+        "audit": "list everything that changed anything; find what was tampered with",
         "doctor": "see whether this machine and this project are well",
         "down": "stop everything that this project runs",
     },
@@ -51,7 +58,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 """Every command by what it is for, in the order of the help."""
 
 _ABOUTS = {name: about for group in COMMANDS.values() for name, about in group.items()}
-_MODULES = dict.fromkeys(COMMANDS["Order"], "orders")
+_MODULES = {**dict.fromkeys(COMMANDS["Order"], "orders"), "unlock": "lock"}
 _ABOUT = "Deploys services by steps that watch real traffic, and takes a bad release back by itself."
 _AFTER = "`interlock COMMAND --help` says what may follow a command. Exit status: docs/cli.md."
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")

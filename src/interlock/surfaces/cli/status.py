@@ -30,8 +30,9 @@ async def run(call: Call) -> Exit:
         call.live = False
         return await follow(call, view.run, call.options.timeout)
     rollout = view.current
+    lock = await call.app.locked(view.plan.service)
     if call.json:
-        call.document(document.run(view, now))
+        call.document({**document.run(view, now), "lock": None if lock is None else str(lock)})
     elif view.over:
         call.say(f"{view.run} {ICONS[rollout.phase]} {ending(view)}")
     else:
@@ -42,4 +43,6 @@ async def run(call: Call) -> Exit:
         alone = "" if view.keeper else "; NO KEEPER ANSWERS"
         stuck = f"; NOT DRIVEN: {view.stuck[rollout.id]}" if rollout.id in view.stuck else ""
         call.say(f"{place}, weight {rollout.weight}, step {step}{why}{alone}{stuck}")
+    if lock is not None:
+        call.say(f"{view.plan.service} is {lock}")
     return status(view)
