@@ -3,7 +3,8 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ from interlock.app.planner import Planner, called
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked
 from interlock.config import load
+from interlock.core.judge import History
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan
+from interlock.core.record import plain
 from interlock.core.release import Artefact, Revision
 from interlock.core.rollout import begin
+from interlock.core.sample import Side
 from interlock.core.steps import Until, Watch
 from interlock.ports.store import Entry, Proof
 
@@ -134,3 +138,32 @@ async def test_going_back_asks_nobody_even_where_going_forward_waits_for_a_perso
     store.close()
     back = await planner.rollback(None)
     assert not any(isinstance(step, Watch) and step.until is Until.APPROVED for step in back.stages[0].steps)
+
+
+async def test_evidence_that_will_not_come_is_foretold_by_the_traffic_that_was_measured(tmp_path: Path) -> None:
+    planner = project(tmp_path)
+    plan = await planner.plan(".", first=True)
+    assert isinstance(plan, Plan)
+    old = plan.stages[1].revision
+    store = SQLite(tmp_path / "state" / "interlock.db")
+    begun = begin("v1", "shop-1", plan.hash, plan.stages[1], datetime.now(UTC))
+    await store.begin(begun, ENTRY)
+    await store.save(replace(begun, phase=Phase.SUCCEEDED), await store.claim("v1", "test"), proof=proof("v1", old))
+    minute = Side(started=12, completed=12)
+    history = reduce(lambda known, _: known.add(minute, timedelta(minutes=1)), range(60), History())
+    await store.remember("production", {"history": plain(history)})
+    store.close()
+    (tmp_path / "app" / "app.py").write_text("print('v2')\n")
+    small = PROJECT + "strategy: {canary: {weights: [1%, 100%]}}\n"
+    warning = next(note for note in await notes(tmp_path, small) if note.startswith("WARNING"))
+    assert "0.2 requests/s measured, 0.002/s of them at 1 %: nothing can be proven in 15 min" in warning
+    loaded = PROJECT + "strategy: {canary: {weights: [1%, 100%], load: auto}}\n"
+    assert not any(note.startswith("WARNING") for note in await notes(tmp_path, loaded))
+
+
+async def notes(at: Path, text: str) -> tuple[str, ...]:
+    """Return what a plan by this file says of production."""
+    (at / "interlock.yaml").write_text(text)
+    plan = await Planner(StateDirectory(at / "state"), load(at / "interlock.yaml")).plan(".")
+    assert isinstance(plan, Plan)
+    return plan.stages[-1].notes

@@ -11,8 +11,18 @@ import pytest
 from tests.core.judge.test_judge import STABLE, fixed, play, side, start
 
 from interlock.core.criteria import Criteria
-from interlock.core.judge import Evidence, Verdict, begin, joint_odds_against, judge, judge_both, observe, odds_against
-from interlock.core.judge.joint import SYNTHETIC, USERS
+from interlock.core.judge import (
+    Evidence,
+    Verdict,
+    begin,
+    decide,
+    joint_odds_against,
+    judge,
+    judge_both,
+    observe,
+    odds_against,
+)
+from interlock.core.judge.joint import SYNTHETIC, USERS, decide_both
 from interlock.core.sample import Sample, Side
 
 FEW = [(side(1, 0), side(9, 0))] * 3
@@ -38,6 +48,7 @@ def test_the_shares_of_alpha_sum_to_one() -> None:
 def test_without_a_load_nothing_is_judged_otherwise(samples: list[tuple[Side | None, Side | None]]) -> None:
     evidence = of_users(*samples)
     assert judge_both(evidence, None) == judge(evidence)
+    assert decide_both(evidence, None) is decide(evidence)
     assert joint_odds_against(evidence, None) == odds_against(evidence)
 
 
@@ -123,7 +134,7 @@ def _condemned(chance: random.Random) -> bool:
         if number < 30:
             sample = _sample(number, 50, 50, lambda n: sum(chance.random() < 0.01 for _ in range(n)))
             load = observe(load, sample, concurrent=True)
-        if judge_both(users, load).verdict is Verdict.FAIL:
+        if decide_both(users, load) is Verdict.FAIL:
             return True
     return False
 

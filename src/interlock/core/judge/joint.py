@@ -47,6 +47,11 @@ def judge_both(users: Evidence, synthetic: Evidence | None) -> Judgement:
     return Judgement(verdict, findings, missing, of_users.blind, by_ours)
 
 
+def decide_both(users: Evidence, synthetic: Evidence | None) -> Verdict:
+    """Only the verdict of `judge_both`, without its reasons."""
+    return decide(users) if synthetic is None else _decide(users, synthetic)[0]
+
+
 def joint_odds_against(users: Evidence, synthetic: Evidence | None) -> float:
     """Return the odds against the release over all; at 1/alpha it is rolled back."""
     return odds_against(users) if synthetic is None else sum(_parts(users, synthetic))
