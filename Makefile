@@ -56,8 +56,10 @@ lint: $(DEV)
 bench: $(DEV) parts
 	@$(BIN)/python -m bench $(ARGS)
 
+# Simulated rollouts, then real ones; scenarios chosen by --only are simulated ones.
 bench-judge: $(DEV)
-	@$(BIN)/python -m bench.evaluator $(ARGS)
+	@status=0; $(BIN)/python -m bench.evaluator $(ARGS) || status=1; \
+	$(if $(findstring --only,$(ARGS)),,$(BIN)/python -m bench.judged $(filter --quick --write,$(ARGS)) || status=1;) exit $$status
 
 # The real programs that tests and measurements drive.
 parts:

@@ -156,11 +156,11 @@ class Bench:
 
     def _after_verdict(self, wish: Wish, rollout: Rollout) -> None:
         """See in the bad release's own log when it accepted its last request, on the clock that the keeper wrote by."""
-        persisted = _persisted(self._town.trace, rollout.id)
+        saved = persisted(self._town.trace, rollout.id)
         log = Path(dict(wish.environment)["ACCEPTS"])
         accepted = [at for (at,) in struct.iter_unpack("<d", log.read_bytes())] if log.exists() else []
-        if persisted is not None and accepted:
-            self.found.after_verdict.append(max(0.0, max(accepted) - persisted))
+        if saved is not None and accepted:
+            self.found.after_verdict.append(max(0.0, max(accepted) - saved))
 
     async def _time_steps(self, rollout: Rollout) -> None:
         """Take from each step's duration what was asked for: the bake and one sample's interval."""
@@ -227,7 +227,7 @@ def _beyond(step: Step, took: timedelta) -> float:
     return max(timedelta(0), took - asked).total_seconds()
 
 
-def _persisted(trace: Path, rollout: str) -> float | None:
+def persisted(trace: Path, rollout: str) -> float | None:
     """Return when the keeper had written that the rollout goes back."""
     for line in trace.read_text().splitlines():
         at, what, *rest = line.split()
