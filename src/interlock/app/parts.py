@@ -20,8 +20,11 @@ from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy import Envoy
 from interlock.adapters.workload.process import Processes
+from interlock.app.outside import surroundings
+from interlock.app.readers import readers
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import LeftRunning
+from interlock.engine.courier import Courier
 from interlock.engine.ports import Ports
 
 
@@ -32,6 +35,7 @@ class Parts:
     ports: Ports
     processes: Processes
     envoy: Envoy
+    courier: Courier
 
     async def stop_all(self) -> list[str]:
         """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up none.
@@ -85,4 +89,7 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     metrics = MetricsTogether(EnvoyMetrics(envoy.socket, clock), ExposedMetrics(processes))
     prober = NetworkProber(state.artefacts, state.secrets)
     store, recordings = SQLite(state.database), RecordingFiles(state.recordings)
-    return Parts(Ports(processes, envoy, metrics, prober, store, clock, LoopbackLoader(), recordings), processes, envoy)
+    courier = Courier(store, clock, lambda plan: readers(state, store, clock, plan))
+    load, outside = LoopbackLoader(), surroundings(state)
+    ports = Ports(processes, envoy, metrics, prober, store, clock, load, recordings, outside)
+    return Parts(ports, processes, envoy, courier)

@@ -51,3 +51,12 @@ class Person:
 
     name: str
     contact: str = ""
+
+
+def turn(roster: Roster, at: datetime) -> tuple[Person, ...]:
+    """Return whose turn it is; everybody where nobody takes turns, nobody before the first turn."""
+    if roster.start is None or roster.every is None:
+        return tuple(Person(name) for name in roster.people)
+    if at < roster.start or not roster.people:
+        return ()
+    return (Person(roster.people[(at - roster.start) // roster.every % len(roster.people)]),)

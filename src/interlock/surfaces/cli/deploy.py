@@ -11,6 +11,7 @@ from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.parser import duration, output
 
 if TYPE_CHECKING:
+    from interlock.app.planner import Excuse
     from interlock.core.plan import Plan
 
 
@@ -21,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", metavar="FILE", help="carry out exactly this plan, if the world is still the same")
     parser.add_argument("--first", action="store_true", help="yes, production has nothing to go back to yet")
     parser.add_argument("--restart", action="store_true", help="also when exactly this release runs already")
+    excusing(parser)
     starting(parser)
     parser.set_defaults(usage=parser.error)
 
@@ -42,7 +44,8 @@ async def run(call: Call) -> Exit:
         options.usage("expected either a VERSION or --plan FILE")
     if options.plan is not None:
         return await carry_out(call, read(Path(options.plan)))
-    plan = await Planner(call.state, call.file).plan(options.version, first=options.first, restart=options.restart)
+    planner, excused = Planner(call.state, call.file), excuse(call)
+    plan = await planner.plan(options.version, first=options.first, restart=options.restart, excuse=excused)
     if isinstance(plan, AlreadyRunning):
         brought = await call.app.bring_back(plan.plan)
         already(call, plan)
@@ -50,6 +53,42 @@ async def run(call: Call) -> Exit:
             call.say(f"it was stopped in {' and '.join(brought)}, and serves there again")
         return Exit.OK
     return await carry_out(call, plan)
+
+
+def excusing(parser: argparse.ArgumentParser) -> None:
+    """Add what a person may say for a release that is to pass a closed gate."""
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="GATE",
+        help="pass this gate though it is closed: window or tests",
+    )
+    parser.add_argument(
+        "--fixes", default="", metavar="INCIDENT", help="this release ends this incident, on-call agreeing"
+    )
+    parser.add_argument(
+        "-m", "--reason", default="", metavar="TEXT", help="why, for the record; needed with --override"
+    )
+
+
+def excuse(call: Call) -> Excuse:
+    """Return what was said for the release; ends the command when it cannot be understood."""
+    from interlock.adapters.clock import SystemClock
+    from interlock.app.planner import Excuse
+    from interlock.app.verbs import who
+    from interlock.core.conditions import OVERRIDABLE, Override
+
+    options = call.options
+    known = {"tests" if gate.value == "tests-passed" else gate.value: gate for gate in OVERRIDABLE}
+    for name in options.override:
+        if name not in known:
+            options.usage(f"nobody may override {name}; with a reason a person may override {', '.join(sorted(known))}")
+    if options.override and not options.reason.strip():
+        options.usage("expected a reason with --override (-m TEXT): it is what the next person reads, in red")
+    now, by = SystemClock().now(), f"{who()} (unproven)"
+    words = tuple(Override(known[name], by, options.reason.strip(), now) for name in options.override)
+    return Excuse(words, options.fixes)
 
 
 async def carry_out(call: Call, plan: Plan) -> Exit:

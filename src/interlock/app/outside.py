@@ -1,0 +1,63 @@
+"""Which adapters answer for the world around a release? The kind of a source says who is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from interlock.adapters.calendar.feeds import Feeds
+from interlock.adapters.incidents.alertmanager import Alerts
+from interlock.adapters.incidents.flagged import Files
+from interlock.adapters.incidents.pagerduty import Incidents as PagerDutyIncidents
+from interlock.adapters.incidents.web import Listed
+from interlock.adapters.on_call.pagerduty import OnCalls
+from interlock.adapters.on_call.roster import Turns
+from interlock.app.state import StateDirectory
+from interlock.core import checks, incidents, on_call
+from interlock.core.gates import Answer
+from interlock.core.incidents import Incident
+from interlock.core.on_call import Person
+from interlock.core.release import Release
+from interlock.engine.ports import Outside
+
+
+class Kinds:
+    """The adapters of every port, each for one kind of source."""
+
+    def __init__(self, by: Mapping[type, Any]) -> None:
+        self._by = by
+
+    async def passed(self, source: checks.Source, release: Release, within: timedelta) -> Answer:
+        """Ask whoever knows of tests."""
+        answer: Answer = await self._by[type(source)].passed(source, release, within)
+        return answer
+
+    async def active(self, source: incidents.Source, within: timedelta) -> tuple[Incident, ...]:
+        """Ask whoever knows of incidents."""
+        found: tuple[Incident, ...] = await self._by[type(source)].active(source, within)
+        return found
+
+    async def people(self, source: on_call.Source, at: datetime, within: timedelta) -> tuple[Person, ...]:
+        """Ask whoever knows who is on call."""
+        found: tuple[Person, ...] = await self._by[type(source)].people(source, at, within)
+        return found
+
+
+def surroundings(state: StateDirectory) -> Outside:
+    """Return everybody whom this state directory's keeper may ask."""
+
+    def secret(name: str) -> str:
+        return (state.secrets / name).read_text().strip()
+
+    kinds = Kinds(
+        {
+            incidents.Alertmanager: Alerts(secret),
+            incidents.PagerDuty: PagerDutyIncidents(secret),
+            incidents.Web: Listed(secret),
+            incidents.Flagged: Files(),
+            on_call.PagerDuty: OnCalls(secret),
+            on_call.Roster: Turns(),
+        }
+    )
+    return Outside(kinds, kinds, kinds, Feeds())
