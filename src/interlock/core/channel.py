@@ -1,7 +1,7 @@
 """Whom does a deployment tell what it does, and where does it enter itself?
 
-In the file a secret is a reference (``env:NAME``, ``file:PATH``), in a plan the keyed fingerprint of its value: the same
-fields hold first the one, then the other (see `sealed`).
+In the file a secret is a reference (``env:NAME``, ``file:PATH``), in a plan the keyed fingerprint of its value: the
+same fields hold first the one, then the other (see `sealed`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from typing import Any
 
 
 class Security(StrEnum):
@@ -86,7 +87,8 @@ def references(channel: Channel) -> Iterator[str]:
 def sealed(channel: Channel, fingerprints: Mapping[str, str]) -> Channel:
     """Name each secret by its fingerprint in place of its reference; raise KeyError for one that has none."""
     named = {name: fingerprints[value] for name in _secret(channel) if (value := getattr(channel.by, name))}
-    return replace(channel, by=replace(channel.by, **named))
+    by: Any = channel.by
+    return replace(channel, by=replace(by, **named))
 
 
 def _secret(channel: Channel) -> list[str]:
