@@ -67,6 +67,7 @@ class Keeper:
             ("tend", self._engine.tend),
             ("keep the log small", self._limit_log),
             ("forget", self._forget),
+            ("tell people", self._parts.courier.run),
         )
 
     async def _for_ever(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -151,7 +152,8 @@ class Keeper:
         return None if lock is None else plain(lock)
 
     async def _live(self) -> Any:
-        return {"rollouts": self._engine.live(), "stuck": self._engine.stuck()}
+        untold = {name: plain(trouble) for name, trouble in self._parts.courier.troubles().items()}
+        return {"rollouts": self._engine.live(), "stuck": self._engine.stuck(), "untold": untold}
 
     async def _stop_all(self) -> list[str]:
         """Stop every instance and Envoy: the first half of `interlock down`. What is left is looked after again."""

@@ -14,6 +14,7 @@ from interlock.app.parts import Parts
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import LeftRunning
 from interlock.core.phase import Phase
+from interlock.engine.courier import Courier
 from interlock.keeper import Keeper
 from interlock.ports.workload import WorkloadError
 from interlock.twin import Watch
@@ -39,7 +40,8 @@ class Stubborn:
 
 def parts(story: Story, stays: str) -> Parts:
     stubborn = cast(Any, Stubborn(story.world, stays))
-    return Parts(story.engine._ports, stubborn, stubborn)
+    courier = Courier(story.store, story.world, lambda plan: ())
+    return Parts(story.engine._ports, stubborn, stubborn, courier)
 
 
 def test_what_cannot_be_stopped_holds_up_nothing_else_and_is_named() -> None:

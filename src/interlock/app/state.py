@@ -102,6 +102,11 @@ class StateDirectory:
         return self.path / "recordings"
 
     @property
+    def reports(self) -> Path:
+        """What is proposed beside the reports: patches that take a release back in git."""
+        return self.path / "reports"
+
+    @property
     def keeper_log(self) -> Path:
         """What the keeper wrote."""
         return self.path / "keeper.log"

@@ -1,8 +1,8 @@
 """How is a piece of news written as a CloudEvent, under the names that CDEvents has for it?
 
 CloudEvents 1.0 in structured JSON; `data` is the CDEvent (0.4). What CDEvents has no word for is a custom event of
-ours, as it provides for them (``dev.cdeventsx.TOOL-SUBJECT.PREDICATE.VERSION``). The same news has the same `id` and `time`,
-whenever it is sent.
+ours, as it provides for them (``dev.cdeventsx.TOOL-SUBJECT.PREDICATE.VERSION``). The same news has the same `id` and
+`time`, whenever it is sent.
 """
 
 from __future__ import annotations
