@@ -417,6 +417,26 @@ def test_an_instance_that_comes_back_elsewhere_is_put_in_front_again() -> None:
     play(tell, busy())
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_instance_that_comes_back_elsewhere_during_a_watch_is_put_in_front_again(paused: bool) -> None:
+    async def tell(story: Story) -> None:
+        slow = replace(HASTY, weights=(Weight(5000), ALL), first_bake=timedelta(minutes=5))
+        run = await story.deploy(await story.ready(StrategyName.CANARY, slow))
+        await story.reaches(run, slow.weights[0])
+        await story.world.sleep(timedelta(seconds=10))
+        if paused:
+            await story.order(run, OrderKind.PAUSE)
+        copy = story.world._copies["production-v1"][0]
+        copy.address, copy.admitted = "127.0.0.1:1" + copy.address[-4:], False
+        await story.world.sleep(timedelta(seconds=1.5))
+        assert copy.address in await story.world.healthy("production-v1")
+        if paused:
+            await story.order(run, OrderKind.RESUME)
+        assert (await story.ends(run)).phase is Phase.SUCCEEDED
+
+    play(tell, busy())
+
+
 def test_tending_goes_on_whatever_fails() -> None:
     async def tell(story: Story) -> None:
         await story.stands("v1")

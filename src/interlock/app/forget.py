@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from interlock.adapters.secrets import KEY
+from interlock.app.running import records
 from interlock.app.state import StateDirectory
 from interlock.ports.store import Store
 
@@ -28,7 +29,7 @@ async def forget(state: StateDirectory, store: Store, now: datetime) -> tuple[st
     """Forget what nobody needs; return the rollouts and secrets that went. Raises StoreError."""
     rollouts = await store.prune(RUNS, RELEASES)
     unused = [path for path in _secrets(state) if _age(path, now) > UNUSED_FOR]
-    runs = [path.read_text(errors="replace") for path in (state.instances / "revisions").glob("*.json")]
+    runs = [content.decode(errors="replace") for _, content in records(state)]
     gone = []
     for path in unused:
         if not (await store.mentions(path.name) or any(path.name in text for text in runs)):

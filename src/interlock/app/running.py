@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
 from interlock.adapters.workload.process import record
 from interlock.app.state import StateDirectory
 from interlock.core.release import Revision
@@ -9,5 +13,11 @@ from interlock.core.release import Revision
 
 def running(state: StateDirectory) -> tuple[Revision, ...]:
     """Return them; raise WorkloadError when a record cannot be read, as then it is not known what it needs."""
-    paths = sorted((state.instances / "revisions").glob("*.json"))
-    return tuple(record.parse(path, path.read_bytes()).revision for path in paths)
+    return tuple(record.parse(path, content).revision for path, content in records(state))
+
+
+def records(state: StateDirectory) -> Iterator[tuple[Path, bytes]]:
+    """Yield the records themselves, readable or not; one that is retired meanwhile is none."""
+    for path in sorted((state.instances / "revisions").glob("*.json")):
+        with suppress(FileNotFoundError):
+            yield path, path.read_bytes()

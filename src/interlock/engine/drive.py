@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from interlock.core.weight import NONE, Weight
 from interlock.engine.claim import Claim
 from interlock.engine.guard import Guard
 from interlock.engine.guard import live as live_guard
+from interlock.engine.instances import kept_in_front
 from interlock.engine.journal import entries
 from interlock.engine.perform import Performer
 from interlock.engine.ports import Ports
@@ -151,7 +153,8 @@ class Drive:
 
     async def _run_step(self, turn: int) -> None:
         if self.rollout.phase is Phase.PAUSED:
-            await self._ports.clock.sleep(self._scene.left(PAUSED_AT_MOST))
+            async with self._tended():
+                await self._ports.clock.sleep(self._scene.left(PAUSED_AT_MOST))
             late = Failed(self._ports.clock.now(), self.rollout.index, "paused for longer than a day")
             self._inbox.put_nowait(Message(late, turn=turn))
             return
@@ -160,10 +163,17 @@ class Drive:
         step = self.rollout.next_step
         assert step is not None
         try:
-            outcome = await self._performer.perform(step)
+            async with self._tended():
+                outcome = await self._performer.perform(step)
         except Exception as error:  # a step that breaks must be an outcome: without one the rollout would stand still
             outcome = Outcome(Failed(self._ports.clock.now(), self.rollout.index, f"{step}: {error!r}"))
         self._inbox.put_nowait(Message(outcome.event, outcome.data, turn=turn))
+
+    def _tended(self) -> AbstractAsyncContextManager[None]:
+        """Tend the endpoints beside a watch: other steps see to them themselves, or must not have them changed."""
+        if not isinstance(self.rollout.next_step, Watch):
+            return nullcontext()
+        return kept_in_front(self._ports, self.rollout.stage, lambda: self._claim.held)
 
     async def _until_claimed(self) -> None:
         """Wait until the rollout is ours on record: before that only what lowers risk may be done."""

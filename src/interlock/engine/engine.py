@@ -22,6 +22,7 @@ from interlock.engine.claim import Claim
 from interlock.engine.drive import Drive
 from interlock.engine.drive import live as live_rollout
 from interlock.engine.gate import rollback_ready
+from interlock.engine.instances import TEND_EVERY, TEND_WITHIN, put_in_front
 from interlock.engine.ports import Deadline, Ports
 from interlock.engine.scene import SOON
 from interlock.engine.sentinel import live as live_sentinel
@@ -31,8 +32,6 @@ from interlock.ports.store import Busy, Entry, Fenced, StoreError
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
-TEND_EVERY = timedelta(seconds=1)
-TEND_WITHIN = timedelta(seconds=10)
 ADOPT_EVERY = timedelta(seconds=5)
 SAMPLE_EVERY = timedelta(seconds=10)
 REMEMBER_EVERY = timedelta(seconds=60)
@@ -352,14 +351,9 @@ class Engine:
 
     async def _tend_endpoints(self) -> None:
         for environment, revision in await self._quiet():
-            running = await self._ports.workload.instances(revision)
-            healthy = await self._ports.traffic.healthy(revision)
-            ready = {one.address for one in running if one.alive and one.ready}
-            addresses = tuple(one.address for one in running if one.address in ready | healthy)
-            if ready - healthy:
-                known = [one for one in await self._ports.workload.revisions(environment) if one.name == revision]
-                for one in known:
-                    await self._ports.traffic.admit(one, addresses)
+            for known in await self._ports.workload.revisions(environment):
+                if known.name == revision:
+                    await put_in_front(self._ports, known)
 
     async def _quiet(self) -> list[tuple[str, str]]:
         """Return (environment, stable revision) wherever no rollout is under way."""
