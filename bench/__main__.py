@@ -19,6 +19,7 @@ PARTS = {
     "cli": "How long a person waits for a command",
     "store": "The store",
     "envoy": "Envoy",
+    "simulate": "A thousand simulated rollouts",
 }
 TAKE_QUICK = TABLES = ("zero_loss",)
 HERE = Path(__file__).parent

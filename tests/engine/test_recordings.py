@@ -18,6 +18,7 @@ from interlock.core.events import OrderKind
 from interlock.core.plan import StrategyName
 from interlock.core.recording import Recording, Resumed, Sampled, read
 from interlock.core.replay import replay, what_happened
+from interlock.core.steps import Watch
 from interlock.core.trial import Happening, What
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine
@@ -187,8 +188,9 @@ def test_a_longer_bake_is_filled_with_what_was_seen_at_the_next_weight_and_that_
     recording = record(good)
     begun = recording.begun
     steps = tuple(
-        replace(step, duration=timedelta(seconds=90)) if i == 6 else step for i, step in enumerate(begun.steps)
-    )  # type: ignore[call-arg]
+        replace(step, duration=timedelta(seconds=90)) if index == 6 and isinstance(step, Watch) else step
+        for index, step in enumerate(begun.steps)
+    )
     replayed = replay(recording, begun.criteria, steps)
     first = next(one for one in replayed.happenings if one.what is What.ADVANCED)
     assert 90 <= first.seconds <= 97

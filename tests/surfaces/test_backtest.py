@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,9 @@ from tests.surfaces.test_commands import FILE, SOURCE, Project
 
 from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.recordings.memory import MemoryRecordings
+
+EXAMPLE = SOURCE.parent / "examples" / "04-backtest"
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
 def kept(tale: Tale) -> str:
@@ -174,3 +179,20 @@ def test_a_progress_bar_is_drawn_beside_the_answer_and_only_for_a_person(project
     assert process.returncode == 0
     assert b"rollouts" in drawn and "rollouts  " not in said and "RELEASE" in said
     assert project.run(*argv[3:]).stderr == ""
+
+
+def test_the_examples_recordings_are_judged_as_its_page_says(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "example")
+    project = Project(tmp_path / "example")
+    typed = BLOCK.findall((project.root / "README.md").read_text())
+    said = []
+    for line in (line for block in typed for line in block.splitlines()):
+        command, *arguments = line.split()
+        done = project.run(*arguments)
+        assert command == "interlock" and done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    failing, lenient, healthy, simulated = said
+    assert "✖ 3 min 45 s" in failing and "rolled back" in failing
+    assert "rolled back" not in lenient and "undecided" in lenient
+    assert "goes through" in healthy
+    assert "as given: missed 0 %" in simulated

@@ -44,12 +44,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """One recording: what happened `then` (nothing, for samples of no rollout), and what would happen `now`."""
+    """One recording: what happened `then` (nothing, for samples of no rollout), and what would happen `now`.
+
+    `own`: by its own steps and criteria. `environment` is the one of the file that it was judged by, if one was.
+    """
 
     recording: Recording
     then: tuple[Happening, ...]
     now: Replayed
     own: bool
+    environment: str = ""
 
     @property
     def same(self) -> bool | None:
@@ -77,6 +81,7 @@ def find(
 def backtest(recording: Recording, terms: Terms) -> Backtest:
     """Judge a recording again."""
     begun = recording.begun
+    named = terms.environment.name if terms.environment else ""
     if terms.environment is None:
         criteria, steps = changed(begun.criteria, terms.settings), begun.steps or usual_steps()
     else:
@@ -84,7 +89,7 @@ def backtest(recording: Recording, terms: Terms) -> Backtest:
         criteria, steps = stage.criteria or begun.criteria, stage.steps
     criteria = replace(criteria, sample_every=begun.criteria.sample_every)
     own = (criteria, steps) == (begun.criteria, begun.steps)
-    return Backtest(recording, what_happened(recording), replay(recording, criteria, steps), own)
+    return Backtest(recording, what_happened(recording), replay(recording, criteria, steps), own, named)
 
 
 def _rate(recording: Recording) -> float | None:

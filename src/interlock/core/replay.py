@@ -40,7 +40,7 @@ def replay(recording: Recording, criteria: Criteria | None = None, steps: tuple[
     for seconds, line in recording.lines:
         match line:
             case Sampled():
-                trial.take(seconds, line.sample, line.concurrent, line.weight)
+                trial.take(seconds, line.sample, line.concurrent, None if line.weight == NONE else line.weight)
                 last = seconds
             case Moved(phase=Phase.PAUSED, index=index):
                 trial.pause(seconds, index)

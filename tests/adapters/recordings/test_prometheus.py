@@ -107,11 +107,10 @@ def test_buckets_are_latency_in_milliseconds() -> None:
 
 def test_envoys_own_names_are_understood() -> None:
     name = "envoy_cluster_upstream_rq"
-    cluster = {"envoy_cluster_name": "shop-v2"}
     text = answer(
-        series([0, 100, 200], name=f"{name}_xx", envoy_response_code_class="2", **cluster),
-        series([0, 5, 10], name=f"{name}_xx", envoy_response_code_class="5", **cluster),
-        series([0, 105, 210], name=f"{name}_time_bucket", le="250", **cluster),
+        series([0, 100, 200], name=f"{name}_xx", envoy_response_code_class="2", envoy_cluster_name="shop-v2"),
+        series([0, 5, 10], name=f"{name}_xx", envoy_response_code_class="5", envoy_cluster_name="shop-v2"),
+        series([0, 105, 210], name=f"{name}_time_bucket", le="250", envoy_cluster_name="shop-v2"),
     )
     (first, _), *_ = sides(text, Sides("envoy_cluster_name", "shop-v2", "shop-v1"))
     assert first is not None

@@ -48,6 +48,7 @@ def document(one: Backtest) -> dict[str, Any]:
         "samples": sum(1 for _ in one.recording.sampled),
         "criteria": {name: value for name, value in plain(one.now.criteria).items() if name != "kind"},
         "own": one.own,
+        "judged_by": one.environment or None,
         "same": one.same,
         "then": [_happening(happening) for happening in one.then] if one.then else None,
         "now": [_happening(happening) for happening in one.now.happenings],
@@ -61,16 +62,17 @@ def _lines(one: Backtest, width: int) -> Iterator[str]:
     samples = list(one.recording.sampled)
     lasted = spell(timedelta(seconds=round(samples[-1][0]))) if samples else "0 s"
     yield f"{one.recording.name}: {what}, {begun.at:%Y-%m-%d %H:%M:%S} UTC, {len(samples)} samples in {lasted}"
-    yield f"  judged by {_terms(one)}"
+    yield from wrap(f"judged by {_terms(one)}", width, initial_indent="  ", subsequent_indent="    ")
     half = max(28, (width - 4) // 2)
     if one.then:
         yield f"  {'THEN':<{half}}NOW"
         for left, right in _side_by_side(one):
             yield f"  {left:<{half}}{right}".rstrip()
-        yield from _why("then", one.then[-1], width)
+        if one.then[-1].text != one.now.outcome.text:
+            yield from _why("then", one.then[-1], width)
     else:
         yield from (f"  {_row(happening)}" for happening in one.now.happenings)
-    yield from _why("now", one.now.outcome, width)
+    yield from _why("now" if one.then else "why", one.now.outcome, width)
     yield from _counts(one.now.outcome)
     for note in (*one.recording.notes, *one.now.notes):
         yield from wrap(note, width, initial_indent="  ! ", subsequent_indent="    ")
@@ -81,9 +83,13 @@ def _lines(one: Backtest, width: int) -> Iterator[str]:
 def _terms(one: Backtest) -> str:
     if one.own:
         return "its own criteria"
+    before = "then" if one.then else "by default"
     changes = differences(one.recording.begun.criteria, one.now.criteria)
-    said = ", ".join(f"{name} {_value(name, now)} (then {_value(name, then)})" for name, then, now in changes)
-    return said or ("other steps" if one.recording.begun.steps else "the default criteria, by the steps of a canary")
+    said = ", ".join(f"{name} {_value(name, now)} ({before} {_value(name, old)})" for name, old, now in changes)
+    if one.environment:
+        return f"{one.environment} of the file" + (f": {said}" if said else "")
+    way = "" if one.recording.begun.steps else ", by the steps of a canary: name your own plan with --environment"
+    return (said or "the default criteria") + way
 
 
 def _value(name: str, value: object) -> str:
