@@ -75,3 +75,18 @@ def test_the_grpc_service_takes_a_version_back_whose_calls_fail(tmp_path: Path, 
     assert before.phase is Phase.SUCCEEDED
     failed = {line for line in output.splitlines() if "FAILED" in line and "FAILED with status 14" not in line}
     assert not failed
+
+
+def test_with_few_users_load_proves_the_good_release_and_finds_the_bad_one_first(
+    tmp_path: Path, needs: Callable[[str], Path]
+) -> None:
+    needs("git")
+    output, state = typed("05-low-traffic", tmp_path)
+    assert "synthetic load: 1,000 requests to " in output
+    assert "v2 runs in production" in output
+    assert "PROVEN BY SYNTHETIC LOAD, NOT BY USERS" in output
+    assert "it went back" in output and "of synthetic requests: " in output
+    assert "FAILED: " not in output and "\nv3\n" not in output, "a user got to the bad release"
+    newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
+    assert newest.phase is Phase.ROLLED_BACK and newest.quarantine and not newest.exposed
+    assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()

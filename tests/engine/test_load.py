@@ -267,7 +267,7 @@ def test_what_an_older_version_wrote_of_a_rollout_has_no_load_in_it() -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await story.ready(StrategyName.CANARY, FIRST))
         rollout = (await story.store.run(run))[-1]
-        kept = {"tally": {}, "evidence": {}}
+        kept: dict[str, object] = {"tally": {}, "evidence": {}}
         assert Account.of(rollout, [], kept).tried is None
         assert restore(Load, {"kind": "Load", "revision": "a", "beside": "b", "rate": 1, "requests": 1, "within": 1})
         await story.order(run, OrderKind.ABORT)

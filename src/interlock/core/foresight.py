@@ -59,10 +59,11 @@ def load(pace: Pace, criteria: Criteria | None, rate: float | None, way: Sequenc
 def requests_needed(criteria: Criteria, rate: float) -> int:
     """Return how many requests to each side prove a healthy release, with some to spare.
 
-    Nothing is known of stable's latency under these requests, so that is learnt first.
+    Nothing is known of stable's latency under these requests, so that is learnt first, unless its limit is given.
     """
+    learnt = 0 if criteria.latency_p99 is not None else ENOUGH_ANSWERS
     seconds = time_to_prove(of_load(criteria), rate, stable_requests_per_second=rate).total_seconds()
-    return 100 * ceil((ENOUGH_ANSWERS + rate * seconds) * _SPARE / 100)
+    return 100 * ceil((learnt + rate * seconds) * _SPARE / 100)
 
 
 def proof_time(criteria: Criteria, rate: float, weight: Weight) -> timedelta:

@@ -68,7 +68,7 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         weights=weights,
         judged=intent.criteria is not None,
         staged=bool(intent.proven_in),
-        load=load and load.recipe,
+        load=load.recipe if load else None,
         load_before=load.before if load else (),
         conditions=intent.conditions.gates,
         fixes=bool(intent.conditions.fixes),
