@@ -10,7 +10,7 @@ from html import escape
 from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.secrets import kept
 from interlock.app.chart import Chart, Limit, Line, highest, scaled, svg
-from interlock.app.report import report
+from interlock.app.report import accounts_of, report
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import View
 from interlock.core.criteria import Criteria
@@ -158,13 +158,15 @@ def _inline(text: str) -> str:
 def _figures(view: View, state: StateDirectory) -> Iterator[str]:
     """Yield what was recorded of each rollout, drawn; a sentence where that cannot be read."""
     files = RecordingFiles(state.recordings)
-    for rollout in view.rollouts:
+    for account in accounts_of(view):
+        rollout = account.rollout
         criteria, where = rollout.stage.criteria, rollout.stage.environment
         if criteria is None or not files.begun(rollout.id):
             continue
         yield f"<h2>Over time: {escape(where)}</h2>"
         try:
-            curves = curves_of(read(rollout.id, files.read(rollout.id)))
+            back = account.moved(back=True)
+            curves = curves_of(read(rollout.id, files.read(rollout.id)), back[0].at if back else None)
         except (RecordingsError, RecordingError) as problem:
             yield f"<p>What was recorded cannot be drawn: {escape(str(problem))}</p>"
             continue

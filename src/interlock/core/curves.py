@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import isfinite
 
 from interlock.core.judge import odds_against
@@ -50,14 +51,17 @@ class Curves:
         return max((at for curve in every for at, _ in curve), default=0.0)
 
 
-def curves_of(recording: Recording) -> Curves:
-    """Return the curves of a recording; the evidence is what the judge makes of it again."""
+def curves_of(recording: Recording, returned: datetime | None = None) -> Curves:
+    """Return the curves of a recording; the evidence is what the judge makes of it again.
+
+    `returned` is when the journal observed that all traffic was back: on the way back no weight is recorded.
+    """
     criteria = recording.begun.criteria
     columns = _columns([(seconds, line) for seconds, line in recording.sampled])
     against, in_favour = _evidence(recording)
     return Curves(
         tuple(_wanted(recording)),
-        tuple(_observed(recording)),
+        tuple(_observed(recording, returned)),
         tuple((at, canary.error_rate if canary else None) for at, canary, _ in columns),
         tuple((at, stable.error_rate if stable else None) for at, _, stable in columns),
         tuple((at, _p99(canary)) for at, canary, _ in columns),
@@ -98,14 +102,26 @@ def _weight(steps: Sequence[Step], index: int) -> Weight:
     return weights[-1] if weights else NONE
 
 
-def _observed(recording: Recording) -> Iterator[tuple[float, float | None]]:
+def _observed(recording: Recording, returned: datetime | None) -> Iterator[tuple[float, float | None]]:
     last = None
     for seconds, line in recording.lines:
         if isinstance(line, Weighted):
             last = line.weight.points / 10_000
             yield seconds, last
+    if returned is not None and last is not None:
+        last = 0.0
+        yield _when(recording, returned), last
     if last is not None:
-        yield _end(recording), last
+        yield max(_end(recording), 0.0 if returned is None else _when(recording, returned)), last
+
+
+def _when(recording: Recording, moment: datetime) -> float:
+    """Return a moment in the recording's seconds, by the line nearest before it: clocks jump."""
+    before = [(seconds, line.at) for seconds, line in recording.lines if line.at <= moment]
+    if not before:
+        return 0.0
+    seconds, at = before[-1]
+    return seconds + (moment - at).total_seconds()
 
 
 def _end(recording: Recording) -> float:
