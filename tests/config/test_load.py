@@ -241,6 +241,16 @@ def test_a_smoke_test_may_be_a_grpc_health_check(tmp_path: Path) -> None:
     )
 
 
+def test_synthetic_load_calls_a_grpc_service_unless_it_says_how_else(tmp_path: Path) -> None:
+    for written, recipe in {
+        "{}": Recipe(paths=("/grpc.health.v1.Health/Check",), method="GRPC"),
+        "{paths: [/shop.Cart/Get]}": Recipe(paths=("/shop.Cart/Get",), method="GRPC"),
+        "{method: GET}": Recipe(),
+    }.items():
+        text = f"{TEN}protocol: grpc\nstrategy: {{canary: {{load: {written}}}}}\n"
+        assert read(tmp_path, text).production.pace.load == recipe
+
+
 def test_every_check_is_readable_in_its_forms(tmp_path: Path) -> None:
     forms = {
         "/ready": Probe(ProbeKind.HTTP, "/ready"),

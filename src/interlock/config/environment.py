@@ -26,8 +26,8 @@ from interlock.config.model import (
     StrategyBlock,
 )
 from interlock.core.criteria import Control, Criteria, WithoutProof
-from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
-from interlock.core.load import Recipe
+from interlock.core.health import GRPC_HEALTH, Identify, Probe, ProbeKind, SmokeTest
+from interlock.core.load import GRPC, Recipe
 from interlock.core.metric import Metric, Ratio, Series, Slower
 from interlock.core.plan import StrategyName
 from interlock.core.release import Configuration, Entrance, Protocol, Sticky, StickyBy
@@ -90,12 +90,16 @@ def _pace(block: EnvironmentBlock, *, judged: bool, staged: bool) -> Pace:
     if isinstance(chosen, Canary) and chosen.weights is not None:
         pace = replace(pace, weights=chosen.weights)
     if isinstance(chosen, Rolling) and chosen.load is not None:
-        pace = replace(pace, load=_load(chosen.load))
+        pace = replace(pace, load=_load(chosen.load, protocol(block)))
     return replace(pace, staged=staged, approve=block.approve, approve_within=block.approve_within)
 
 
-def _load(block: LoadBlock) -> Recipe:
-    return Recipe(block.rate, block.requests, block.paths, block.method, block.when == "always")
+def _load(block: LoadBlock, spoken: Protocol) -> Recipe:
+    recipe = Recipe(block.rate, block.requests, block.paths, block.method, block.when == "always")
+    if spoken is not Protocol.GRPC or "method" in block.model_fields_set:
+        return recipe
+    paths = block.paths if "paths" in block.model_fields_set else (GRPC_HEALTH,)
+    return replace(recipe, method=GRPC, paths=paths)
 
 
 def _weights(chosen: Plain, pace: Pace) -> tuple[Weight, ...] | None:

@@ -205,7 +205,11 @@ class LoadBlock(Block):
         description="how many are sent to each side; by default as many as prove a healthy release, with some to spare",
     )
     paths: Paths = Field(_recipe.paths, description="what is asked for, in turn; stable must answer it well")
-    method: Literal["GET", "HEAD"] = Field("GET", description="how it is asked for")
+    method: Literal["GET", "HEAD", "GRPC"] = Field(
+        "GET",
+        description="how it is asked for; `GRPC`, the default of a service that speaks it, calls the paths as methods "
+        "with an empty message",
+    )
     when: Literal["always", "needed"] = Field(
         "always",
         description="`always` before each weight that is watched; `needed` only where users' traffic cannot prove a "

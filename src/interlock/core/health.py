@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+"""The method by which a gRPC service is asked for its health; an empty message asks for the server as a whole."""
+
 
 class ProbeKind(StrEnum):
     """How a probe reaches the instance."""

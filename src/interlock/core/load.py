@@ -8,6 +8,9 @@ from interlock.core.criteria import Control, Criteria
 from interlock.core.sample import Sample, Side
 from interlock.core.tally import total
 
+GRPC = "GRPC"
+"""The `method` by which each path is a method of a gRPC service, called with an empty message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

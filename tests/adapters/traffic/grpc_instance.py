@@ -52,7 +52,8 @@ class GrpcInstance:
             while data := await reader.read(65536):
                 for event in connection.receive_data(data):
                     if isinstance(event, h2.events.RequestReceived) and event.stream_id is not None:
-                        paths[event.stream_id] = next(str(value) for name, value in event.headers or () if str(name) == ":path")
+                        headers = {str(name): str(value) for name, value in event.headers or ()}
+                        paths[event.stream_id] = headers[":path"]
                     elif isinstance(event, h2.events.StreamEnded) and event.stream_id is not None:
                         task = asyncio.ensure_future(
                             self._answer(_Call(connection, writer, event.stream_id), paths.pop(event.stream_id))

@@ -12,11 +12,14 @@ from tests.adapters.traffic.grpc_instance import GrpcInstance
 from tests.adapters.traffic.town import BY_USER, SOON, Town, a_town, eventually, revision
 
 from interlock.adapters.http import HttpError, Response, ask
+from interlock.adapters.load import LoopbackLoader
 from interlock.adapters.probe.network import NetworkProber, grpc, h2c
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
+from interlock.core.load import GRPC
 from interlock.core.release import Entrance, Protocol, Revision
 from interlock.core.route import Route
 from interlock.core.sample import Counters
+from interlock.core.steps import Load
 from interlock.core.weight import Weight
 
 BY_GRPC = Probe(ProbeKind.GRPC, path="")
@@ -227,6 +230,18 @@ async def test_smoke_tests_and_identification_ask_a_grpc_service_through_its_pre
         other = replace(one, release=replace(one.release, version="v9"))
         answer = await prober.identify(other, preview)
         assert answer.reason == "/grpc.health.v1.Health/Check was answered by version new (x-version), expected v9"
+        assert counts(await town.counters("new")) == (0, 0, 0)
+
+
+async def test_synthetic_load_calls_a_grpc_service_through_its_preview_and_its_failures_are_counted() -> None:
+    async with a_town() as town:
+        await town.open()
+        (one,) = await serve(town, speaking("new"))
+        load = Load("new", "old", 200, 40, SOON, ("/t/unary-0", "/t/only-14"), GRPC)
+        await LoopbackLoader().send(town.envoy.preview("new"), load, load.requests, SOON)
+        assert one.called == 40
+        previewed = (await town.metrics.read_previews(("new",))).revisions["new"]["envoy"]
+        assert counts(previewed) == (40, 40, 20)
         assert counts(await town.counters("new")) == (0, 0, 0)
 
 

@@ -14,6 +14,7 @@ from itertools import cycle, islice
 from urllib.parse import urlsplit
 
 from interlock.adapters.http import Connection, HttpError
+from interlock.core.load import GRPC
 from interlock.core.steps import Load
 from interlock.ports.load import LoadError
 
@@ -23,6 +24,8 @@ AT_A_TIME = 200
 # A pause of ours is made good at once only for so long: what was missed before is sent later, never in one heap.
 _CATCHES_UP = 0.25
 _USER_AGENT = "interlock-load"
+# A method is called with an empty message, by HTTP/1.1 as far as Envoy, which counts how the call ended.
+_CALL, _EMPTY = (("Content-Type", "application/grpc"), ("TE", "trailers")), b"\0\0\0\0\0"
 
 
 class LoopbackLoader:
@@ -43,6 +46,9 @@ class _Sender:
 
     def __init__(self, target: str, load: Load, patience: timedelta) -> None:
         self._target, self._load, self._patience = target, load, patience
+        calls = load.method == GRPC
+        self._method, self._body = ("POST", _EMPTY) if calls else (load.method, b"")
+        self._headers = (("User-Agent", _USER_AGENT), *(_CALL if calls else ()))
         self._idle: list[Connection] = []
         self._free = asyncio.Semaphore(AT_A_TIME)
 
@@ -62,7 +68,7 @@ class _Sender:
         connection = self._idle.pop() if self._idle else Connection(self._target)
         try:
             with suppress(HttpError):  # the proxy has counted it, if it came that far
-                await connection.ask(self._load.method, path, (("User-Agent", _USER_AGENT),), timeout=self._patience)
+                await connection.ask(self._method, path, self._headers, self._body, timeout=self._patience)
             self._idle.append(connection)
         except BaseException:
             connection.close()

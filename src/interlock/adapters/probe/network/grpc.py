@@ -11,9 +11,8 @@ from urllib.parse import unquote
 
 from interlock.adapters.http import HttpError, HttpTimeout, Response
 from interlock.adapters.probe.network import h2c
-from interlock.core.health import Answer
+from interlock.core.health import GRPC_HEALTH, Answer
 
-HEALTH = "/grpc.health.v1.Health/Check"
 _SERVING = 1
 _STATUS = {0: "UNKNOWN", _SERVING: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 _LONGEST_REPLY = 1 << 16
@@ -24,7 +23,7 @@ async def check(address: str, service: str, timeout: timedelta) -> Answer:
     """Call grpc.health.v1.Health/Check for `service` ("" means the server as a whole)."""
     what = f"grpc health of {service or 'the server'} at {address}"
     try:
-        response = await call(address, HEALTH, _request(service), timeout)
+        response = await call(address, GRPC_HEALTH, _request(service), timeout)
     except HttpTimeout:
         return Answer(False, f"{what}: no answer within {timeout.total_seconds():g} s")
     except HttpError as problem:

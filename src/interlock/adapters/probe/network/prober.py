@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from interlock.adapters.http import HttpError, Response
 from interlock.adapters.probe.network import command, grpc, http
 from interlock.adapters.secrets import kept
-from interlock.core.health import Answer, Identify, SmokeTest
+from interlock.core.health import GRPC_HEALTH, Answer, Identify, SmokeTest
 from interlock.core.release import Protocol, Revision
 from interlock.core.secrecy import hidden
 
@@ -57,7 +57,7 @@ class NetworkProber:
         if where is None or not (where.header or where.field):
             return Answer(True, "not asked")
         called = revision.release.configuration.protocol is Protocol.GRPC
-        path = grpc.HEALTH if called and where.path == "/" else where.path
+        path = GRPC_HEALTH if called and where.path == "/" else where.path
         response = await (_call(preview, path) if called else _get(preview, path, _IDENTIFY_WITHIN))
         if isinstance(response, Answer):
             return response

@@ -21,7 +21,6 @@ FALSE_ALARM = 1e-6
 
 # A gRPC service is called: it need not answer anything else. Every server answers this call, if only that it has no
 # such method. We speak HTTP/1.1 to Envoy, which says the same in HTTP/2 to the instance; trailers are not waited for.
-HEALTH = "/grpc.health.v1.Health/Check"
 _GRPC = (("Content-Type", "application/grpc"), ("TE", "trailers"))
 _NOTHING = b"\0\0\0\0\0"  # an empty message, for the server as a whole
 

@@ -10,8 +10,9 @@ from interlock.adapters.traffic.envoy import config
 from interlock.adapters.traffic.envoy.admin import Admin, rds
 from interlock.adapters.traffic.envoy.config import Resource
 from interlock.adapters.traffic.envoy.files import Files
-from interlock.adapters.traffic.envoy.probes import HEALTH, Question, probe, weigh
+from interlock.adapters.traffic.envoy.probes import Question, probe, weigh
 from interlock.adapters.traffic.envoy.xds import Xds
+from interlock.core.health import GRPC_HEALTH
 from interlock.core.release import Entrance
 from interlock.core.route import Route
 from interlock.ports.clock import Clock
@@ -132,7 +133,7 @@ class Routes:
             if path := config.health_path(one):
                 return path, False
             if config.speaks_grpc(one):
-                return HEALTH, True
+                return GRPC_HEALTH, True
         return "/", False
 
     def _table(self, route: Route, *, prepared: bool = False) -> tuple[Resource, str]:
