@@ -218,7 +218,7 @@ def test_healthy_scenarios_come_first_and_full_runs_have_a_thousand_each() -> No
 
 def test_a_small_run_prints_every_part_within_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     names = wanted("ok base 0.9,0.1->5%,latency x2.5 envoy")
-    tell(1, names, Size(2, 2, 1, 1), write=False)
+    tell(1, names, Size(2, 2, 3, 1, 1), write=False)
     printed = capsys.readouterr().out
     for heading in ("Goals", "In short", "Healthy", "Bad", "Interlock: healthy", "Interlock: bad", "CPU", "Traps"):
         assert f"\n{heading}" in printed
