@@ -12,7 +12,7 @@ import platform
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -180,10 +180,23 @@ async def _driven(state: StateDirectory) -> list[Finding]:
         f"{pid}`: its twin starts the new one at once, and what serves goes on"
     )
     stuck = not_driven(told)
+    untold = list(_untold(told.get("untold", {})))
     if stuck:
-        return [Finding("rollout", False, f"{id or 'all rollouts'}: {text}", advice) for id, text in stuck.items()]
+        found = [Finding("rollout", False, f"{id or 'all rollouts'}: {text}", advice) for id, text in stuck.items()]
+        return [*found, *untold]
     driven = len(told.get("rollouts", ()))
-    return [Finding("rollouts", True, f"{driven} under way, driven" if driven else "none under way")]
+    return [Finding("rollouts", True, f"{driven} under way, driven" if driven else "none under way"), *untold]
+
+
+def _untold(untold: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Name each channel, or the deployment log, that takes nothing now."""
+    for name, trouble in untold.items():
+        since = f"{datetime.fromisoformat(trouble['since']):%Y-%m-%d %H:%M:%S} UTC"
+        advice = (
+            "mend it there; or mend the file and deploy: that channel's newest settings count. Until then it is tried "
+            "again, and no rollout waits for it"
+        )
+        yield Finding(name, False, f"takes nothing since {since}: {trouble['why']}", advice)
 
 
 async def _under_way(state: StateDirectory) -> bool:

@@ -95,6 +95,9 @@ def address(value: str) -> str:
 
 
 Receiver = Annotated[str, AfterValidator(receiver)]
+GitName = Annotated[str, AfterValidator(branch)]
+Inside = Annotated[str, AfterValidator(inside)]
+ReportAddress = Annotated[str, AfterValidator(address)]
 Mailbox = Annotated[str, AfterValidator(mailbox)]
 
 
@@ -110,7 +113,7 @@ class WebhookBlock(Block):
 
 
 class MailBlock(Block):
-    to: tuple[Mailbox, ...] = Field(strict=False, min_length=1, description="who gets it")
+    to: tuple[Mailbox, ...] = Field(strict=False, description="who gets it")
     sender: Mailbox = Field(alias="from", description="who it is from")
     server: str = Field(pattern=r"^[A-Za-z0-9._:-]+$", description="the mail server that takes it")
     port: int = Field(_mail.port, ge=1, le=65535, description="its port")
@@ -121,7 +124,9 @@ class MailBlock(Block):
     password: Reference | None = Field(None, description="the user's password, by reference")
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
+    def _whole(self) -> Self:
+        if not self.to:
+            raise ValueError("expected at least one address in to, found an empty list")
         if bool(self.user) != bool(self.password):
             raise ValueError("expected user and password together, found one of them")
         if self.user and self.security == "nothing":
@@ -152,18 +157,16 @@ class ChannelBlock(Block):
 
 
 class DocsBlock(Block):
-    file: Annotated[str, AfterValidator(inside)] = Field(
+    file: Inside = Field(
         _log.file, description="the file in which each deployment is entered, from the repository's top"
     )
     repository: str = Field(".", min_length=1, description="the git repository that it is in; by default the project's")
-    branch: Annotated[str, AfterValidator(branch)] = Field(
-        _log.branch, description="on which branch; by default the one that is checked out"
-    )
+    branch: GitName = Field(_log.branch, description="on which branch; by default the one that is checked out")
     push: bool = Field(
         _log.push, description="make the entry on the remote's branch and push it there, leaving every local one alone"
     )
-    remote: Annotated[str, AfterValidator(branch)] = Field(_log.remote, description="where to push to")
-    report: Annotated[str, AfterValidator(address)] = Field(
+    remote: GitName = Field(_log.remote, description="where to push to")
+    report: ReportAddress = Field(
         _log.report, description="where reports can be read, with `{run}` for the run's name; by default the command"
     )
 
