@@ -80,6 +80,19 @@ async def test_a_rollout_whose_record_cannot_be_read_is_told_wherever_one_looks(
         await asyncio.to_thread(twin.down, state.runtime)
 
 
+async def test_a_keeper_clears_what_one_that_was_killed_in_the_middle_of_a_write_left(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state")
+    torn = [place / f".file.{2**22 + 1}-1.tmp" for place in (state.envoy, state.instances / "revisions")]
+    for path in torn:
+        path.parent.mkdir(parents=True)
+        path.write_text("half")
+    try:
+        await App(state).ensure_keeper()
+        assert not any(path.exists() for path in torn)
+    finally:
+        await asyncio.to_thread(twin.down, state.runtime)
+
+
 async def test_what_a_keeper_writes_stays_small(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path / "state")
     state.make()

@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from interlock.adapters.host.local import clear_torn
 from interlock.adapters.line import serve
 from interlock.adapters.workload.process.log import limit
 from interlock.app.forget import forget
@@ -175,6 +176,8 @@ def main() -> int:
     try:
         with alone(state):
             watch.take()
+            for place in (state.envoy, state.instances, state.runtime):
+                clear_torn(place)
             asyncio.run(Keeper(state, assemble(state), watch).run())
     except Refused as refused:
         log.info("%s", refused)

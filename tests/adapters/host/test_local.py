@@ -16,6 +16,7 @@ from signal import Signals
 
 import pytest
 
+from interlock.adapters.host import local
 from interlock.adapters.host.local import LocalHost
 from interlock.ports.host import Command, Host, HostError, Process
 
@@ -294,6 +295,27 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_what_a_killed_writer_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from interlock.adapters.host import local
+local._write_all = lambda path, *_: (path.write_bytes(b"half"), os.kill(os.getpid(), signal.SIGKILL))
+local.LocalHost().write(Path(sys.argv[1]) / "below" / "rds.json", b"whole")
+"""
+    source = str(Path(__file__).parents[3] / "src")
+    argv = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.run(argv, env={**PATH, "PYTHONPATH": source}, timeout=30).returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "below").iterdir())) == 1
+    others = [tmp_path / "below" / name for name in (".rds.json.1-1.tmp", ".rds.json.tmp", "rds.json.99-9.tmp")]
+    for path in others:
+        path.write_text("of a living process, or not ours")
+    (tmp_path / f".own.{os.getpid()}-1.tmp").write_text("of an earlier process with our number")
+    local.clear_torn(tmp_path)
+    local.clear_torn(tmp_path / "none")
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(others)
 
 
 def test_a_process_value_is_hashable_and_has_no_secrets() -> None:

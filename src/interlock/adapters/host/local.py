@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import random
+import re
 import select
 import shutil
 import socket
@@ -29,6 +30,7 @@ LABEL = "INTERLOCK_LABEL"
 _PROC = Path("/proc")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _REMEMBERED = 256
+_BESIDE = re.compile(r"\..+\.(\d+)-\d+\.tmp")  # as `write` names what it is still writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,18 @@ class LocalHost:
             self._exits[process] = os.waitstatus_to_exitcode(status)
             while len(self._exits) > _REMEMBERED:
                 del self._exits[next(iter(self._exits))]
+
+
+def clear_torn(directory: Path) -> None:
+    """Remove what `write` left beside its files below the directory, in processes that were killed in the middle of it.
+
+    To be called before anything is written: what bears our own pid was then left by another one of that number.
+    """
+    for path in directory.rglob(".*.tmp"):
+        torn = _BESIDE.fullmatch(path.name)
+        if torn and (int(torn[1]) == os.getpid() or not (_PROC / torn[1]).exists()):
+            with suppress(OSError):
+                path.unlink()
 
 
 def boot_id() -> str:
