@@ -104,11 +104,6 @@ class Watch:
         """Say whether a twin runs and is well."""
         return well(self.runtime, "twin")
 
-    def start_twin(self) -> None:
-        """Start a twin now; one that is there already stays, and the new one goes."""
-        if self._twin is not None:
-            self._twin.start()
-
     def leave(self) -> None:
         """Give the keeper's place up."""
         self._pulse.close()
