@@ -11,6 +11,7 @@ from interlock.app.simulate import Simulation, simulate, usual
 from interlock.app.traffic import Users
 from interlock.core.criteria import Criteria
 from interlock.core.plan import StrategyName
+from interlock.core.steps import spell
 from interlock.core.strategy import Pace
 from interlock.core.trial import What
 from interlock.core.weight import ALL, Weight
@@ -25,7 +26,7 @@ def main() -> None:
     """Print what a healthy release takes, which is watched to the end, and how all of the usual ones end."""
     stage = stage_of(StrategyName.CANARY, revision("v2"), revision("v1"), PACE)
     print(
-        f"{USERS.rate:g} requests/s, {RUNS:,} rollouts of each, {stage.shortest} of bakes, samples of 5 s, one process"
+        f"{USERS.rate:g} requests/s, {RUNS:,} rollouts of each, {spell(stage.shortest)} of bakes, samples of 5 s, one process"
     )
     for scenario in usual(USERS, Criteria()):
         began = time.process_time()
