@@ -61,9 +61,7 @@ def absolute(limits: tuple[float, ...], n: float, bad: Sequence[float]) -> list[
 def catastrophe(limit: float, n: float, k: float) -> list[float]:
     """Test "at most `limit` of the requests are bad, independently": a few failing requests must suffice."""
     good = n - k
-    return [
-        exp(x) if (x := k * bad + good * well) < _LARGEST_LOG else _LARGEST for bad, well in _catastrophe_logs(limit)
-    ]
+    return _exp([k * bad + good * well for bad, well in _catastrophe_logs(limit)])
 
 
 def safe(limit: float, n: float, k: float, clustering: float) -> list[float]:
@@ -73,7 +71,7 @@ def safe(limit: float, n: float, k: float, clustering: float) -> list[float]:
     """
     weight = 1.0 / spread(n, clustering)
     k, good = k * weight, (n - k) * weight
-    return [exp(x) if (x := k * bad + good * well) < _LARGEST_LOG else _LARGEST for bad, well in _safe_logs(limit)]
+    return _exp([k * bad + good * well for bad, well in _safe_logs(limit)])
 
 
 def relative(
@@ -89,16 +87,16 @@ def relative(
     before = weighted + m
     if len(bad) == 1:
         k, both = bad[0], bad[0] + stable_bad[0]
-        return [
-            exp(x) if (x := k * lc + both * log(before / (c * weighted + m))) < _LARGEST_LOG else _LARGEST
-            for c, lc in _logs(multiples)
-        ]
+        return _exp([k * lc + both * log(before / (c * weighted + m)) for c, lc in _logs(multiples)])
     logs = [(lc, log(before / (c * weighted + m))) for c, lc in _logs(multiples)]
-    return [
-        exp(x) if (x := k * lc + (k + j) * share) < _LARGEST_LOG else _LARGEST
-        for k, j in zip(bad, stable_bad)  # noqa: B905
-        for lc, share in logs
-    ]
+    pairs = zip(bad, stable_bad)  # noqa: B905
+    return _exp([k * lc + (k + j) * share for k, j in pairs for lc, share in logs])
+
+
+def _exp(logs: list[float]) -> list[float]:
+    if max(logs) < _LARGEST_LOG:
+        return list(map(exp, logs))
+    return [exp(x) if x < _LARGEST_LOG else _LARGEST for x in logs]
 
 
 def spread(n: float, clustering: float) -> float:

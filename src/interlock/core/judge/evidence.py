@@ -16,6 +16,7 @@ from interlock.core.judge.flight import Flight
 from interlock.core.judge.latency import Latency, choose
 from interlock.core.judge.mixture import Mixture
 from interlock.core.judge.named import Named, begin_named
+from interlock.core.judge.quick import quick
 from interlock.core.judge.sight import Sight
 from interlock.core.judge.stream import SOME, Count, Limits, Stream, memory
 from interlock.core.sample import Sample, Side
@@ -24,6 +25,7 @@ WEIGHTS = {"errors": 0.55, "catastrophe": 0.02, "latency": 0.43}
 """How alpha is shared: a mean of odds with weights that sum to one keeps the promise for all metrics together."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that the judge knows; `samples` are planned, and `history` is stable's hour before.
@@ -95,9 +97,10 @@ def observe(evidence: Evidence, sample: Sample, *, concurrent: bool) -> Evidence
     concurrent = concurrent and criteria.baseline is Control.STABLE
     canary, stable = _usable(sample.canary), _usable(sample.stable)
     passed, patience = before.passed(sample), criteria.hang_after.total_seconds()
-    canary_flight, mine = _land(evidence.canary_flight, canary, before.now + passed, patience)
-    stable_flight, theirs = _land(evidence.stable_flight, stable, before.now + passed, patience)
-    sight = before.look(sample, mine, theirs, concurrent, criteria.blind_at_most.total_seconds())
+    now = before.now + passed
+    canary_flight, mine = _land(evidence.canary_flight, canary, now, patience)
+    stable_flight, theirs = _land(evidence.stable_flight, stable, now, patience)
+    sight = before.look(sample, now, mine, theirs, concurrent, criteria.blind_at_most.total_seconds())
     if before.guarded and not sight.guarded:
         evidence = _unguarded(evidence)
     left = memory(passed)
@@ -120,7 +123,7 @@ def observe(evidence: Evidence, sample: Sample, *, concurrent: bool) -> Evidence
         stable_flight,
         evidence.hung + max(0.0, canary_flight.hung - evidence.canary_flight.hung),
         _incident_since(evidence, errors, sight),
-        _named(evidence, sample, concurrent, left) if evidence.named else (),
+        _named(evidence, sample, now, concurrent, left) if evidence.named else (),
     )
 
 
@@ -169,12 +172,11 @@ def _latency(
     return slow.take(canary, stable, sight.guarded, left), seen
 
 
-def _named(evidence: Evidence, sample: Sample, concurrent: bool, left: float) -> tuple[Named, ...]:
+def _named(evidence: Evidence, sample: Sample, now: float, concurrent: bool, left: float) -> tuple[Named, ...]:
     """Weigh what the application counts, once the warm-up is over."""
     criteria = evidence.criteria
-    warm = evidence.sight.now + evidence.sight.passed(sample) > criteria.warm_up.total_seconds()
-    patience = criteria.blind_at_most.total_seconds()
-    return tuple([one.take(sample, concurrent, patience, left, warm) for one in evidence.named])
+    warm, patience = now > criteria.warm_up.total_seconds(), criteria.blind_at_most.total_seconds()
+    return tuple([one.take(sample, now, concurrent, patience, left, warm) for one in evidence.named])
 
 
 def _unguarded(evidence: Evidence) -> Evidence:

@@ -15,12 +15,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interlock.core.judge.quick import quick
+
 EARLY = 0.7
 """Share of the stakes on "so from the first request"; the rest waits for a change later on."""
 
 _CEILING = 1e100
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Mixture:
     """Stakes on the alternatives, and the stake `kept` back for changes to come; `odds` is their sum, 1 at the start.
@@ -38,16 +41,19 @@ class Mixture:
         """Begin to bet; `prior` sums to one, `hazard` is the chance of a change from one sample to the next."""
         return cls(tuple([p * hazard for p in prior]), tuple([p * EARLY for p in prior]), 1.0 - EARLY)
 
-    def grow(self, factors: Sequence[float]) -> Mixture:
-        """Take in one observation: one likelihood factor for each alternative."""
-        kept = self.kept
+    def grow(self, factors: Sequence[float], at_most: float = _CEILING) -> Mixture:
+        """Take in one observation: one likelihood factor for each alternative; then as `capped` at `at_most`."""
+        births, kept = self.births, self.kept
         # Not `strict`, here and in `bets`: this is where the time goes, and the lengths are fixed at the start.
-        stakes = [(s + b * kept) * f for s, b, f in zip(self.stakes, self.births, factors)]  # noqa: B905
-        kept -= kept * sum(self.births)
+        stakes = [(s + b * kept) * f for s, b, f in zip(self.stakes, births, factors)]  # noqa: B905
+        kept -= kept * sum(births)
         odds = sum(stakes) + kept
         if odds > _CEILING:
             stakes, odds = [min(s, _CEILING) for s in stakes], _CEILING
-        return Mixture(self.births, tuple(stakes), kept, odds)
+        if odds > at_most:
+            scale = at_most / odds
+            stakes, kept, odds = [s * scale for s in stakes], kept * scale, at_most
+        return Mixture(births, tuple(stakes), kept, odds)
 
     def anew(self) -> Mixture:
         """The same bet without what has been won and lost."""

@@ -12,6 +12,7 @@ from math import isfinite
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge.baseline import UNKNOWN_CLUSTERING
+from interlock.core.judge.quick import quick
 from interlock.core.judge.sight import Sight
 from interlock.core.judge.stream import SOME, Count, Limits, Stream
 from interlock.core.metric import Metric
@@ -23,6 +24,7 @@ LIKE_LATENCY = 0.43
 _NOTHING: Mapping[str, Events] = {}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Named:
     """The evidence on one metric that the user names; `share` is its part of the odds against the release.
@@ -40,11 +42,11 @@ class Named:
     owed: float = 0.0
     stable_owed: float = 0.0
 
-    def take(self, sample: Sample, concurrent: bool, patience: float, left: float, warm: bool) -> Named:
-        """Take in one sample; before `warm` it is only looked at. For the rest see `Stream.take`."""
+    def take(self, sample: Sample, now: float, concurrent: bool, patience: float, left: float, warm: bool) -> Named:
+        """Take in one sample, which ends `now`; before `warm` it is only looked at. See `Stream.take`."""
         mine, owed = _count(sample.canary, self.metric.name, self.owed)
         theirs, stable_owed = _count(sample.stable, self.metric.name, self.stable_owed)
-        sight = self.sight.look(sample, mine, theirs, concurrent, patience)
+        sight = self.sight.look(sample, now, mine, theirs, concurrent, patience)
         stream = self.stream.unguarded() if self.sight.guarded and not sight.guarded else self.stream
         if warm:
             stream = stream.take(mine, theirs, sight.guarded, left)

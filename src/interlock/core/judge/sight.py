@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interlock.core.judge.quick import quick
 from interlock.core.judge.stream import SOME, Count
 from interlock.core.sample import Sample
 
 _UNMATCHED = 5.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Sight:
     """When each side was last seen; `unmatched` are canary's requests since stable's last one, at `matched_at`.
@@ -46,11 +48,10 @@ class Sight:
         return sample.boot != self.boot and sample.boot != "" and self.boot != ""
 
     def look(
-        self, sample: Sample, canary: Count | None, stable: Count | None, concurrent: bool, patience: float
+        self, sample: Sample, now: float, canary: Count | None, stable: Count | None, concurrent: bool, patience: float
     ) -> Sight:
-        """Return what we see with this sample. A stable side without requests for `patience` seconds cannot be compared
-        with, unless the canary is as silent: then there is nothing to compare."""
-        now = self.now + self.passed(sample)
+        """Return what we see with this sample, which ends `now`. A stable side without requests for `patience` seconds
+        cannot be compared with, unless the canary is as silent: then there is nothing to compare."""
         unmatched, matched_at = self.unmatched, self.matched_at
         if canary is not None:
             unmatched += canary.requests

@@ -15,6 +15,7 @@ from interlock.core.criteria import Criteria
 from interlock.core.judge import bets
 from interlock.core.judge.interval import interval
 from interlock.core.judge.mixture import Mixture
+from interlock.core.judge.quick import quick
 
 SOME = 1e-6
 """Fewer requests than this are none: what is left of a difference of floating-point counters."""
@@ -24,6 +25,7 @@ _FEW = 0.25  # of the share of bad requests that stable had when the limit was s
 _FORGET = 4.0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Count:
     """One side in one sample: so many requests, so many of them bad by each measure."""
@@ -36,6 +38,7 @@ class Count:
         return Count(self.requests + other.requests, tuple(bad))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Both sides over the same time: n and m requests and the bad ones, as many of them as are independent."""
@@ -48,11 +51,12 @@ class Pair:
 
     @classmethod
     def of(cls, canary: Count, stable: Count, clustering: float) -> Pair:
-        c, s = 1.0 / bets.spread(canary.requests, clustering), 1.0 / bets.spread(stable.requests, clustering)
-        bad, stable_bad = [k * c for k in canary.bad], [k * s for k in stable.bad]
-        return cls(canary, canary.requests * c, bad, stable.requests * s, stable_bad)
+        n, m = canary.requests, stable.requests
+        c, s = 1.0 / bets.spread(n, clustering), 1.0 / bets.spread(m, clustering)
+        return cls(canary, n * c, [k * c for k in canary.bad], m * s, [k * s for k in stable.bad])
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Tally:
     """So many requests, so many of them bad; fractional, because memory fades."""
@@ -69,6 +73,7 @@ class Tally:
 NOTHING = Tally()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What people are shown and what tells an incident: canary's requests so far, each side's in the last minute.
@@ -125,6 +130,7 @@ class Limits:
         return cls(limits, margins, ratio, 1.0 / criteria.beta, compared, clustering)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stream:
     """The evidence on one kind of bad event. Rates are of the canary unless they say otherwise."""
@@ -267,16 +273,16 @@ class Stream:
         away.
         """
         limits, cap = self.limits, _FORGET * self.limits.proven_at
-        beside = both if self.compares or self.incident else None
-        proofs = []
-        for i, (safe, margin) in enumerate(zip(self.safe, limits.margins, strict=True)):
-            if beside is None:
-                factors = bets.safe(margin, canary.requests, canary.bad[i], limits.clustering)
-            else:
-                bad, stable_bad, ratio = beside.bad[i : i + 1], beside.stable_bad[i : i + 1], margin / limits.limits[i]
-                factors = bets.relative(beside.n, bad, beside.m, stable_bad, ratio, bets.SAFE)
-            proofs.append(safe.grow(factors).capped(cap))
-        return tuple(proofs)
+        if both is None or not (self.compares or self.incident):
+            rates = zip(self.safe, limits.margins, canary.bad)  # noqa: B905 (see `Mixture.grow`)
+            return tuple([s.grow(bets.safe(m, canary.requests, k, limits.clustering), cap) for s, m, k in rates])
+        compared = zip(self.safe, limits.margins, limits.limits, both.bad, both.stable_bad)  # noqa: B905
+        return tuple(
+            [
+                safe.grow(bets.relative(both.n, (k,), both.m, (j,), margin / limit, bets.SAFE), cap)
+                for safe, margin, limit, k, j in compared
+            ]
+        )
 
     def _compare(self, both: Pair) -> Mixture:
         """Bet on the canary being worse than stable allows."""

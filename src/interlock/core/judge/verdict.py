@@ -11,6 +11,8 @@ from interlock.core.judge.named import Named, rest
 from interlock.core.judge.stream import Stream
 from interlock.core.judge.words import count, duration, percent
 
+_ERRORS, _CATASTROPHE, _LATENCY = WEIGHTS["errors"], WEIGHTS["catastrophe"], WEIGHTS["latency"]
+
 SUSPICIOUS = 2.0
 """From these odds on there is something against the canary that forbids a pass."""
 
@@ -25,31 +27,38 @@ class Verdict(StrEnum):
 
 def decide(evidence: Evidence) -> Verdict:
     """Only the verdict of `judge`, without its reasons: cheap enough for a million simulated samples."""
-    if odds_against(evidence) * evidence.criteria.alpha >= 1.0 or poisoned(evidence):
+    against = odds_against(evidence)
+    if against * evidence.criteria.alpha >= 1.0 or poisoned(evidence):
         return Verdict.FAIL
-    proven = evidence.errors.proven and all(s.proven for s in deciding(evidence))
-    if proven and not obstacles(evidence):
-        return Verdict.PASS
-    return Verdict.INCONCLUSIVE
+    if against >= SUSPICIOUS:
+        return Verdict.INCONCLUSIVE
+    for stream in deciding(evidence):
+        if not (stream.proven and stream.calm):
+            return Verdict.INCONCLUSIVE
+    return Verdict.INCONCLUSIVE if unseen(evidence) or _latency_unseen(evidence) else Verdict.PASS
 
 
 def odds_against(evidence: Evidence) -> float:
     """Return the odds against the release over all metrics; at 1/alpha it is rolled back."""
-    return sum(shares(evidence).values())
+    return sum(_parts(evidence))
 
 
 def shares(evidence: Evidence) -> dict[str, float]:
     """What each metric contributes to the odds against; a mean of e-values by fixed weights is an e-value."""
+    rules = ("error-rate", "catastrophe", "latency-p99", *(one.metric.name for one in evidence.named))
+    return dict(zip(rules, _parts(evidence), strict=True))
+
+
+def _parts(evidence: Evidence) -> list[float]:
+    """Return the shares: of failures, of catastrophe, of latency, then of each metric that the user names."""
     guarded, errors = evidence.sight.guarded, evidence.errors
     outage = min(evidence.catastrophe.odds, errors.relative.odds) if guarded else evidence.catastrophe.odds
     slow = evidence.latency.stream.odds_against(guarded) if evidence.latency else 1.0
+    parts = [_ERRORS * errors.odds_against(guarded), _CATASTROPHE * outage, _LATENCY * slow]
+    if not evidence.named:
+        return parts
     left = rest(evidence.named)
-    return {
-        "error-rate": left * WEIGHTS["errors"] * errors.odds_against(guarded),
-        "catastrophe": left * WEIGHTS["catastrophe"] * outage,
-        "latency-p99": left * WEIGHTS["latency"] * slow,
-        **{one.metric.name: one.share * one.odds_against for one in evidence.named},
-    }
+    return [*(left * part for part in parts), *(one.share * one.odds_against for one in evidence.named)]
 
 
 def poisoned(evidence: Evidence) -> bool:
@@ -88,7 +97,9 @@ def unseen(evidence: Evidence) -> list[str]:
     stable_unseen = evidence.sight.now - evidence.sight.stable_at
     if evidence.sight.concurrent and stable_unseen > evidence.criteria.blind_at_most.total_seconds():
         found.append(f"stable has not been seen for {duration(stable_unseen)}")
-    return [*found, *filter(None, map(partial(_named_unseen, evidence), evidence.named))]
+    if evidence.named:
+        found += filter(None, map(partial(_named_unseen, evidence), evidence.named))
+    return found
 
 
 def _named_unseen(evidence: Evidence, one: Named) -> str:
