@@ -63,6 +63,25 @@ def test_a_log_says_everything_once() -> None:
     assert log.news(view, now) == []
 
 
+def test_a_step_begins_after_the_one_before_has_ended_whatever_the_clock_says() -> None:
+    view, now = seen("watched")
+    id = view.current.id
+    late = tuple(replace(entry, at=entry.at + timedelta(hours=1)) for entry in view.entries[id])
+    lines = [str(line) for line in Log().news(replace(view, entries={**view.entries, id: late}), now)]
+    done = next(place for place, line in enumerate(lines) if "✔ 6/16" in line)
+    assert done < next(place for place, line in enumerate(lines) if "→ 7/16" in line)
+
+
+def test_a_step_that_the_journal_knows_the_end_of_does_not_begin_after_it() -> None:
+    """The journal is read after the keeper was asked: what it told may be a step behind."""
+    view, now = seen("watched")
+    behind = replace(view.current, index=view.current.index - 1)
+    view = replace(view, rollouts=(*view.rollouts[:-1], behind))
+    lines = [str(line) for line in Log().news(view, now)]
+    assert any("✔ 6/16" in line for line in lines)
+    assert not any("→ 6/16" in line for line in lines)
+
+
 def test_a_log_says_that_a_watch_goes_on_once_a_minute() -> None:
     view, now = seen("watched")
     log = Log()

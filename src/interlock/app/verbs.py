@@ -112,7 +112,7 @@ class App:
 
     async def view(self, run: str | None = None) -> View:
         """Return one run, the newest when none is named; accepts a rollout's id too."""
-        live, stuck, keeper = await self._live()
+        live, stuck, keeper = await self._live()  # first: what is live must not be newer than what the journal says
         try:
             return await self._view(run, live, stuck, keeper=keeper)
         except StoreError as error:
@@ -222,12 +222,18 @@ class App:
         return brought
 
     async def order(
-        self, run: str | None, kind: OrderKind, reason: str = "", key: str = "", seen: Rollout | None = None
+        self,
+        run: str | None,
+        kind: OrderKind,
+        reason: str = "",
+        key: str = "",
+        seen: Rollout | None = None,
+        signed: tuple[str, str] = ("", ""),
     ) -> Rollout:
         """Give an order to a run (the newest when none is named); return its rollout after it.
 
         Raises Blocked, or Refused when the run is over: that needs no keeper to be known. Who approves is a name that
-        this machine claims and nothing proves, and is recorded so.
+        this machine claims and nothing proves, and is recorded so, unless `signed` (text, signature) proves it.
         """
         rollouts = await self._run(run)
         order = Order(
@@ -239,6 +245,7 @@ class App:
             None if seen is None else seen.index,
             None if seen is None else seen.phase,
             self.channel,
+            *signed,
         )
         if rollouts[-1].over:
             advance(rollouts[-1], order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,9 @@ from interlock.surfaces.cli.show.words import brief, number, odds, percent
 
 PROGRESS_EVERY = timedelta(seconds=60)
 """How often a watch that goes on is worth a line: often enough for what ends a silent job."""
+
+MOVES = frozenset({"began", "done", "failed", "turned", "ended"})
+"""What a line may say before the present step begins; all others are of the step itself."""
 
 ICONS = {
     "began": "→",
@@ -54,18 +58,18 @@ class Log:
         self._keeper = True
 
     def news(self, view: View, now: datetime) -> list[Line]:
-        """Return a line for each change since the last call, oldest first."""
+        """Return a line for each change since the last call, in the order in which they were written: clocks jump."""
         lines: list[Line] = []
         for rollout in view.rollouts:
-            lines += self._journal(view, rollout)
-            lines += self._standing(rollout, now)
-        lines.sort(key=lambda line: line.at)
+            written = self._journal(view, rollout)
+            began = self._begun(view, rollout, now)
+            at = max((place for place, line in enumerate(written, 1) if line.kind in MOVES), default=0)
+            lines += [*written[:at], *began, *written[at:], *self._held(rollout, now)]
         return [*lines, *self._keeper_line(view, now), *self._watched(view, now, quiet=not lines)]
 
     def journal(self, view: View) -> list[Line]:
         """Return what the records say, oldest first, and nothing of how it stands just now."""
-        lines = [line for rollout in view.rollouts for line in self._journal(view, rollout)]
-        return sorted(lines, key=lambda line: line.at)
+        return [line for rollout in view.rollouts for line in self._journal(view, rollout)]
 
     def _journal(self, view: View, rollout: Rollout) -> list[Line]:
         entries = view.entries.get(rollout.id, ())
@@ -79,17 +83,23 @@ class Log:
                 self._reasons[rollout.id] = entry.text
         return [_entry(rollout, entry, back=turned is not None and entry.seq > turned) for entry in fresh]
 
-    def _standing(self, rollout: Rollout, now: datetime) -> list[Line]:
-        """Say which step began, when it lasts long enough to be seen, and what it is held by."""
+    def _begun(self, view: View, rollout: Rollout, now: datetime) -> list[Line]:
+        """Say which step began, when it lasts long enough to be seen and the journal does not say yet how it ended."""
+        place = (rollout.going_back, rollout.index)
+        if rollout.over or self._at_step.get(rollout.id) == place:
+            return []
+        self._at_step[rollout.id] = place
+        self._progress = now
+        if _passed(view.entries.get(rollout.id, ()), place):
+            return []
+        text = f"→ {_place(rollout, rollout.index, back=rollout.going_back)} {rollout.next_step}"
+        return [Line(rollout.step_since, rollout.stage.environment, "step", text, {"index": rollout.index})]
+
+    def _held(self, rollout: Rollout, now: datetime) -> list[Line]:
+        """Say what the rollout is held by, when the journal does not."""
         if rollout.over:
             return []
         lines = []
-        place = (rollout.going_back, rollout.index)
-        if self._at_step.get(rollout.id) != place:
-            self._at_step[rollout.id] = place
-            self._progress = now
-            text = f"→ {_place(rollout, rollout.index, back=rollout.going_back)} {rollout.next_step}"
-            lines.append(Line(rollout.step_since, rollout.stage.environment, "step", text, {"index": rollout.index}))
         held = rollout.reason and not rollout.going_back and rollout.phase is not Phase.PAUSED
         if held and _gist(self._reasons.get(rollout.id, "")) != _gist(rollout.reason):
             lines.append(Line(now, rollout.stage.environment, "waits", f"◔ {rollout.reason}"))
@@ -110,6 +120,18 @@ class Log:
             return []
         self._progress = now
         return [Line(now, rollout.stage.environment, "progress", f"◌ {progress(view, rollout, step, now)}")]
+
+
+def _passed(entries: Sequence[Entry], place: tuple[bool, int]) -> bool:
+    """Whether the journal, which was read after the keeper was asked, says that this step has ended."""
+    back, index = place
+    turned = False
+    for entry in entries:
+        at = entry.data.get("index")
+        if entry.kind in ("done", "failed") and turned is back and isinstance(at, int) and at >= index:
+            return True
+        turned = turned or entry.kind == "turned"
+    return turned and not back
 
 
 def _gist(reason: str) -> str:
