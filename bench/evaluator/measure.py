@@ -129,7 +129,7 @@ def measure(series: Iterable[Series], progress: Callable[[Iterator[Done], int], 
     tasks, since = list(_tasks(series)), time.monotonic()
     collected: dict[Key, list[tuple[int, list[Run]]]] = {}
     results = Results()
-    with get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
+    with get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
         for task, runs in progress(pool.imap_unordered(work, tasks), len(tasks)):
             for judge, some in runs.items():
                 key = Key(judge, task.scenario, task.every, task.seed)
