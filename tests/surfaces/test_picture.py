@@ -51,6 +51,15 @@ def test_a_watched_canary_says_what_it_waits_for_until_when_and_who_can_move_it(
     assert field(lines, "Step") == "7/16 watch 1 min, until proven"
 
 
+def test_what_load_proves_is_counted_and_named_apart_from_users() -> None:
+    lines = drawn("by load", 120)
+    assert "proven by synthetic load, not by users: 0 of 2,000 synthetic requests failed" in field(lines, "Synthetic")
+    assert field(lines, "Load").startswith("4,000 synthetic requests to the new revision, 0 failed; 4,000 to the old")
+    assert re.match(r"\d+ requests on the new revision", field(lines, "Users"))
+    assert any("8 watch 1 min, until proven, by synthetic load" in line for line in lines)
+    assert any("synthetic error-rate" in line for line in drawn("loading", 120))
+
+
 def test_a_watched_canary_shows_its_weight_wanted_and_in_force_and_the_users_share() -> None:
     lines = drawn("watched", 120)
     assert field(lines, "Weight").startswith("10 % wanted, 10 % in force; observed")

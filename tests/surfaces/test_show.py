@@ -181,6 +181,26 @@ def test_a_plan_shows_every_step_the_whole_rollback_and_what_it_replaces() -> No
     assert text.splitlines()[-1].startswith("Plan: staging then production, 25 steps, 2 min 35 s at best, ")
 
 
+def test_a_plan_shows_what_load_is_sent_and_how_long_it_takes() -> None:
+    text = "\n".join(plan_lines(seen("by load")[0].plan, {}, 80))
+    load = "synthetic load: 2,000 requests to production-2 and to production-1, 20/s each"
+    assert f"  {load} (takes 1 min 40 s, at most 4 min 20 s)" in text
+    assert "2 min 35 s" not in text.splitlines()[-1], "both loads take their time"
+
+
+def test_a_load_that_goes_on_is_told_by_its_own_requests() -> None:
+    view, now = seen("loading")
+    wait = waits.waits(view.current, now)
+    assert wait.what == "2,000 synthetic requests to production-2 and to production-1"
+    assert wait.until is not None and wait.orders == ("pause", "abort")
+    log = Log()
+    log.news(view, now)
+    (line,) = log.news(view, now + PROGRESS_EVERY)
+    assert re.search(r"◌ (1,0\d\d|9\d\d) of 2,000 synthetic requests sent, 0 failed", str(line))
+    (one,) = [rollout for rollout in document.run(view, now)["rollouts"] if rollout["environment"] == "production"]
+    assert 900 < one["load"]["step"]["canary"]["started"] < 1100
+
+
 def test_a_plan_for_programs_has_a_type_and_the_same_hash() -> None:
     told = json.loads(json.dumps(plan_document(a_plan(), {}), allow_nan=False))
     assert (told["type"], told["hash"]) == ("plan", a_plan().hash)

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from tests.engine.stories import Story, play, revision, stage, staging
+from tests.engine.stories import QUICK, Story, play, revision, stage, staging
 
 from interlock.adapters.memory import Behaviour
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.verbs import View
 from interlock.core.events import OrderKind
+from interlock.core.load import Recipe
 from interlock.core.phase import Phase
 from interlock.core.record import restore
 from interlock.core.rollout import Rollout
@@ -117,6 +118,24 @@ async def _quarantined(story: Story) -> View:
     return await view_of(story, run)
 
 
+async def _loading(story: Story) -> View:
+    """Few users, and in mid-load."""
+    await story.released("1")
+    story.world.requests_per_second = 0.5
+    load = replace(QUICK, load=Recipe(rate=20, requests=2000), load_before=QUICK.weights[:-1])
+    production = stage(revision("2"), revision("1"), pace=load)
+    run = await story.deploy(staging("2", revision("1", "staging", 1)), production)
+    await at_step(story, 5)
+    await story.world.sleep(timedelta(seconds=52))
+    return await view_of(story, run)
+
+
+async def _by_load(story: Story) -> View:
+    view = await _loading(story)
+    await story.ends(view.run)
+    return await view_of(story, view.run)
+
+
 async def _failed(story: Story) -> View:
     view = await _succeeded(story)
     last = replace(view.current, phase=Phase.FAILED, turned_at=6, reason="the proxy is stuck")
@@ -133,6 +152,8 @@ TALES: dict[str, Callable[[Story], Awaitable[View]]] = {
     "rolled back": _rolled_back,
     "quarantined": _quarantined,
     "failed": _failed,
+    "loading": _loading,
+    "by load": _by_load,
 }
 
 

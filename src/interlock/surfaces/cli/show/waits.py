@@ -39,6 +39,7 @@ def waits(rollout: Rollout, now: datetime, lasted: timedelta | None = None) -> W
         until = rollout.since + PAUSED_AT_MOST if lasted is None else now + PAUSED_AT_MOST - lasted
         return Waits("a person, who paused it", rollout.since, None, until, "goes back", ("resume", "abort"))
     within, then = _within(step), "it gives up and pages" if rollout.going_back else "goes back"
+    then = "sends no more" if isinstance(step, Load) else then
     begun = rollout.step_since if lasted is None else now - lasted
     last = None if within is None else begun + within
     return Waits(_what(rollout, step), rollout.step_since, _earliest(rollout, step, now), last, then, _orders(rollout))
