@@ -40,7 +40,8 @@ def mentioned(db: sqlite3.Connection, name: str) -> bool:
 
 def _proofs(db: sqlite3.Connection, keep: int) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
     """Return the proofs (number, rollout) to be kept, the newest of each release, and the others."""
-    kept, past = [], []
+    kept: list[tuple[int, str]] = []
+    past: list[tuple[int, str]] = []
     identities: dict[tuple[str, str], set[str]] = {}
     rows = db.execute("SELECT number, service, environment, rollout, record FROM proofs ORDER BY number DESC")
     for number, service, environment, rollout, record in rows.fetchall():

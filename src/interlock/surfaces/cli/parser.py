@@ -11,7 +11,7 @@ import argparse
 import importlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "lock": "let no deploy start for a while; going back always works",
         "unlock": "let deploys start again",
         "audit": "list everything that changed anything; find what was tampered with",
+        "completion": "print what makes a shell complete these commands",
         "doctor": "see whether this machine and this project are well",
         "down": "stop everything that this project runs",
     },
@@ -102,20 +103,29 @@ class _Top(Parser):
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line; exit with status 2 and one line when it cannot be understood."""
-    top = _Top(prog="interlock")
-    _globals(top, default=None)
-    top.add_argument("--version", dest="which", action="store_true")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", prog=top.prog, parser_class=Parser)
-    for name in sorted(set(argv) & _ABOUTS.keys()):  # to make the parsers of all commands takes 10 ms
-        about = _ABOUTS[name]
-        command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
-        _globals(command, default=argparse.SUPPRESS)
-        module_of(name).arguments(command)
+    top = _parser(set(argv) & _ABOUTS.keys())  # to make the parsers of all commands takes 10 ms
     options = top.parse_args(argv)
     if options.command is None and not options.which:
         top.print_help(sys.stderr)
         raise SystemExit(2)
     return options
+
+
+def everything() -> argparse.ArgumentParser:
+    """Return the parser that knows every command: what a shell completes is made from it."""
+    return _parser(_ABOUTS.keys())
+
+
+def _parser(names: Collection[str]) -> argparse.ArgumentParser:
+    top = _Top(prog="interlock")
+    _globals(top, default=None)
+    top.add_argument("--version", dest="which", action="store_true")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", prog=top.prog, parser_class=Parser)
+    for name, about in ((name, about) for name, about in _ABOUTS.items() if name in names):
+        command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        _globals(command, default=argparse.SUPPRESS)
+        module_of(name).arguments(command)
+    return top
 
 
 def module_of(command: str) -> Any:
