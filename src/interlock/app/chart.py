@@ -39,7 +39,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart over time. `unit` stands at the vertical axis; `logarithmic` for odds. Values are in that unit."""
+    """A chart over time. `unit` stands at the vertical axis; `logarithmic` for odds. Values are in that unit.
+
+    The scale begins at zero and reaches to `at_least`, or just to `ends_at`.
+    """
 
     name: str
     title: str
@@ -49,6 +52,7 @@ class Chart:
     limits: tuple[Limit, ...] = ()
     seconds: float = 0.0
     at_least: float = 1.0
+    ends_at: float | None = None
     logarithmic: bool = False
     marks: tuple[tuple[float, str], ...] = ()
 
@@ -76,16 +80,18 @@ def _range(chart: Chart) -> tuple[float, float]:
     values = [value for line in chart.lines for _, value in line.curve if value is not None]
     values += [limit.value for limit in chart.limits]
     if chart.logarithmic:
-        top = max([10.0, *(v for v in values if v > 0)])
+        top = 1.5 * max([10.0, *(v for v in values if v > 0)])  # room for what is written on the uppermost line
         bottom = min([0.1, *(v for v in values if v > 0)])
         return max(1e-4, 10 ** math.floor(math.log10(bottom))), min(1e7, 10 ** math.ceil(math.log10(top)))
-    return 0.0, _nice(max([chart.at_least, *values]) * 1.05)
+    if chart.ends_at is not None:
+        return 0.0, chart.ends_at
+    return 0.0, _nice(max([chart.at_least, *values]) * 1.05, (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10))
 
 
-def _nice(value: float) -> float:
-    """Return the next round number: a scale ends where somebody can read it."""
+def _nice(value: float, steps: tuple[float, ...] = (1, 2, 2.5, 5, 10)) -> float:
+    """Return the next round number: a scale ends where somebody can read it, and a quarter of it can be read too."""
     size: float = 10.0 ** math.floor(math.log10(value))
-    return next(step * size for step in (1, 2, 2.5, 5, 10) if step * size >= value - 1e-9)
+    return next(step * size for step in steps if step * size >= value - 1e-9)
 
 
 def _x(chart: Chart, seconds: float) -> float:

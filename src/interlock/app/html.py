@@ -187,11 +187,11 @@ def charts(where: str, new: str, old: str, curves: Curves, criteria: Criteria) -
         f"at most {percent(highest(curves.observed))}.",
         "weight (%)",
         (
-            Line("wanted", "stable", scaled(curves.wanted, 100), stepped=True),
             Line("observed", "canary", scaled(curves.observed, 100), stepped=True),
+            Line("wanted", "stable", scaled(curves.wanted, 100), stepped=True),
         ),
         seconds=seconds,
-        at_least=95.0,
+        ends_at=100.0,
         marks=marks,
     )
     errors = Chart(

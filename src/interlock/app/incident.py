@@ -48,10 +48,10 @@ async def seek(state: StateDirectory, view: View, repository: Path | None) -> Fo
     except Exception as problem:  # an incident's report is written whatever else is broken
         log = (f"(the log cannot be read: {problem})",)
     old = rollout.stage.replaces
-    return Found(_commits(old.release if old else None, rollout.stage.revision.release, repository), log)
+    return Found(commits_between(old.release if old else None, rollout.stage.revision.release, repository), log)
 
 
-def _commits(old: Release | None, new: Release, repository: Path | None) -> Commits:
+def commits_between(old: Release | None, new: Release, repository: Path | None) -> Commits:
     """Return the commits between two releases, or why they are not known."""
     if old is None:
         return Commits(why="this is the first release")

@@ -141,4 +141,4 @@ def flags(accounts: Sequence[Account]) -> list[str]:
 
 def audit_head(head: str) -> list[str]:
     """Publish the audit's head: who keeps this report can find out whether the record was written anew since."""
-    return [f"- Audit head: {head} (check: `interlock audit verify --head {head}`)"] if head else []
+    return [f"- Audit head: {head} (kept, it proves the record: `interlock audit verify --head HEAD`)"] if head else []
