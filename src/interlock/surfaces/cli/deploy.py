@@ -92,8 +92,9 @@ def excuse(call: Call) -> Excuse:
 
 
 async def carry_out(call: Call, plan: Plan) -> Exit:
-    """Give a plan to the keeper and follow it."""
+    """Give a plan to the keeper and follow it to its end."""
     from interlock.surfaces.cli.follow import follow, goes_on
+    from interlock.surfaces.cli.job import summarise
     from interlock.surfaces.cli.show.plan import summary
 
     options = call.options
@@ -107,4 +108,7 @@ async def carry_out(call: Call, plan: Plan) -> Exit:
         call.say(f"started {run}. Watch it: interlock get {run} -w; wait for it: interlock status {run} --watch")
         return Exit.OK
     call.say(f"started {run}")
-    return await follow(call, run, options.timeout, drive=True)
+    status = await follow(call, run, options.timeout, drive=True)
+    if status is not Exit.TIMED_OUT:
+        await summarise(call, run)
+    return status
