@@ -33,7 +33,7 @@ def typed(example: str, place: Path) -> tuple[str, Path]:
     for name, argv in (("interlock", "-m interlock "), ("python3", "")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {argv}"$@"\n')
         (programs / name).chmod(0o755)
-    for port in ("8000", "8001"):
+    for port in ("8000", "8001", "8002"):
         free = str(asyncio.run(LocalHost().free_port()))
         for file in ("README.md", "interlock.yaml"):
             (project / file).write_text((project / file).read_text().replace(port, free))
@@ -77,6 +77,21 @@ def test_the_grpc_service_takes_a_version_back_whose_calls_fail(tmp_path: Path, 
     assert not failed
 
 
+def test_a_release_that_refuses_payments_at_status_200_is_taken_back_by_what_the_service_counts(
+    tmp_path: Path, needs: Callable[[str], Path]
+) -> None:
+    needs("git")
+    output, state = typed("03-own-metrics", tmp_path)
+    assert "judged and to be proven too, by what each instance shows at /metrics: refused-payments" in output
+    assert "v2 runs in production" in output
+    assert 'checkouts_total{result="refused"} of checkouts_total' in output and "FAILED: " not in output
+    newest, before, *_ = asyncio.run(App(StateDirectory(state)).history(2))
+    assert newest.phase is Phase.ROLLED_BACK and newest.quarantine and newest.stage.environment == "production"
+    assert "canary events were bad" in newest.reason and "requests failed" not in newest.reason
+    assert before.phase is Phase.SUCCEEDED
+    assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
+
+
 def test_with_few_users_load_proves_the_good_release_and_finds_the_bad_one_first(
     tmp_path: Path, needs: Callable[[str], Path]
 ) -> None:
@@ -90,3 +105,24 @@ def test_with_few_users_load_proves_the_good_release_and_finds_the_bad_one_first
     newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
     assert newest.phase is Phase.ROLLED_BACK and newest.quarantine and not newest.exposed
     assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
+
+
+def test_a_receiver_is_told_once_of_each_thing_and_the_deployment_is_in_the_log(
+    tmp_path: Path, needs: Callable[[str], Path]
+) -> None:
+    needs("git")
+    output, state = typed("06-telling", tmp_path)
+    told = (tmp_path / "project" / "told.log").read_text().splitlines()
+    assert len(told) == len(set(told))
+    kinds = [line.partition(" | ")[2].partition(":")[0] for line in told]
+    assert (
+        kinds[0] == "Started"
+        and kinds.count("Succeeded") == 2
+        and kinds[-2:] == ["GOING BACK", "Rolled back, verified"]
+    )
+    assert any(line.startswith("dev.cdevents.service.deployed.0.2.0 | ") for line in told)
+    assert "Enter the deployment of shop v1 to production" in output
+    log = (tmp_path / "project" / "DEPLOYMENTS.md").read_text()
+    assert "| v1 | production |" in log and "v2" not in log
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path / "project", capture_output=True, text=True)
+    assert status.stdout == "" and asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
