@@ -170,7 +170,7 @@ def test_the_curves_are_what_was_recorded() -> None:
     curves = curves_of(recording("good"))
     assert [share for _, share in curves.observed][:3] == [0.1, 0.5, 1.0]
     assert {share for _, share in curves.wanted} == {0.1, 0.5, 1.0}
-    assert (curves.rolls_back, curves.proves) == (pytest.approx(100), pytest.approx(20))
+    assert curves.rolls_back == pytest.approx(100) and curves.proves == pytest.approx(20)
     assert len(curves.canary_errors) <= COLUMNS
     assert max(value or 0 for _, value in curves.in_favour) >= curves.proves
     assert max(value or 0 for _, value in curves.against) < curves.rolls_back
