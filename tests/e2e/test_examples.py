@@ -87,7 +87,7 @@ def test_a_release_that_refuses_payments_at_status_200_is_taken_back_by_what_the
     assert 'checkouts_total{result="refused"} of checkouts_total' in output and "FAILED: " not in output
     newest, before, *_ = asyncio.run(App(StateDirectory(state)).history(2))
     assert newest.phase is Phase.ROLLED_BACK and newest.quarantine and newest.stage.environment == "production"
-    assert "canary events were bad" in newest.reason and "requests failed" not in newest.reason
+    assert "canary events of refused-payments were bad" in newest.reason and "requests failed" not in newest.reason
     assert before.phase is Phase.SUCCEEDED
     assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
 

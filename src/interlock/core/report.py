@@ -12,7 +12,7 @@ from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.prose import UNKNOWN, bounded, errors, instant, lasting, moment, p99, rate, section, success, table
 from interlock.core.prose import words as said
-from interlock.core.sample import Side
+from interlock.core.sample import Events, Side
 from interlock.core.sections import alerts, approvals, audit_head, exceptions, flags, gates, people
 from interlock.core.steps import SetWeight
 from interlock.core.weight import ALL
@@ -192,8 +192,27 @@ def _metrics(plan: Plan, accounts: Sequence[Account]) -> list[str]:
         f"- Error rate: {errors(before)} → {errors(after)}",
         f"- Latency p99: {p99(before)} → {p99(after)}",
         f"- Success rate: {success(new)} of {said(account.version)}",
+        *_named(account),
         f"- Before is {said(whose_before)}, after is {said(whose_after)}; both in {account.environment}",
     ]
+
+
+def _named(account: Account) -> list[str]:
+    """Say what the application counted of each metric that the user names, on both sides over the same time."""
+    criteria, tally = account.rollout.stage.criteria, account.tally
+    if criteria is None or tally is None:
+        return []
+    old, new = tally.stable.named, tally.canary.named
+    return [
+        f"- {said(name)}: {_bad(old.get(name))} beside it → {_bad(new.get(name))} of {said(account.version)}"
+        for name in (metric.name for metric in criteria.metrics)
+    ]
+
+
+def _bad(events: Events | None) -> str:
+    if events is None or events.total <= 0:
+        return UNKNOWN
+    return f"{percent(min(1.0, events.bad / events.total))} ({count(events.bad)} of {count(events.total)} events)"
 
 
 def _before(account: Account) -> tuple[str, Side | None]:

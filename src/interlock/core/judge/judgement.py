@@ -134,7 +134,8 @@ def _named(evidence: Evidence, one: Named) -> Finding:
     stable = f", stable has {percent(stream.stable_recent.rate)}" if guarded else ""
     unseen = f"; not seen: {one.unseen}" if one.unseen else ""
     text = (
-        f"{count(stream.total.bad)} of {count(stream.total.requests)} canary events were bad ({one.metric}): "
+        f"{count(stream.total.bad)} of {count(stream.total.requests)} canary events of {one.metric.name} were bad "
+        f"({one.metric}): "
         f"{_rate(stream)}, {percent(stream.recent.rate)} in the last minute; "
         f"{percent(stream.limits.limits[0])} is allowed{stable}; {_weighed(evidence, stream, guarded)}{unseen}"
     )

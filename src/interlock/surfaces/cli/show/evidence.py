@@ -18,6 +18,9 @@ HALF = 8
 ICONS = {"fail": "✖", "pass": "✔", "inconclusive": "◌"}
 
 
+_BAD = dict.fromkeys(("error-rate", "catastrophe", "hanging", "shared-incident"), "failed") | {"latency-p99": "slow"}
+
+
 def bar(finding: Mapping[str, Any], criteria: Criteria) -> str:
     """Draw the odds on a logarithmic scale: to the left up to the rollback, to the right up to the proof."""
     against = _columns(finding["odds_against"], criteria.alpha)
@@ -38,7 +41,7 @@ def counted(finding: Mapping[str, Any]) -> str:
     requests, limit = finding["canary_requests"], finding["limit"]
     if not requests:
         return ""
-    bad = "slow" if "latency" in finding["rule"] else "failed"
+    bad = _BAD.get(finding["rule"].removeprefix("synthetic "), "bad")
     text = f"{number(finding['canary_bad'])} of {number(requests)} {bad}"
     if finding["estimate"] is not None:
         text += f", {percent(finding['estimate'])}"

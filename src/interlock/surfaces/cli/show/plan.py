@@ -94,6 +94,7 @@ def _criteria(stage: Stage) -> Iterator[str]:
     yield (
         f"  evidence: error rate up to {100 * criteria.error_rate:g} %, p99 up to {slow}, a sample every "
         f"{spell(criteria.sample_every)}"
+        + "".join(f", {metric.name} up to {100 * metric.limit:g} %" for metric in criteria.metrics)
     )
     yield (
         f"  decides: back at odds of {1 / criteria.alpha:.0f} to 1, on at {1 / criteria.beta:.0f} to 1; without proof "
