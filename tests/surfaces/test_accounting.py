@@ -58,6 +58,12 @@ def test_the_audit_lists_everything_and_who_did_it(state: Path, capsys: Said) ->
     assert document["head"].endswith(document["rows"][-1]["hash"])
 
 
+def test_a_row_that_cannot_be_read_does_not_keep_the_others_from_being_listed(state: Path, capsys: Said) -> None:
+    tampered(state, "UPDATE audit SET record = 'gone' WHERE number = 2;")
+    lines = told(capsys, state, "audit").splitlines()
+    assert "2 cannot be read" in lines[1] and len(lines) > 5
+
+
 def test_the_audit_is_listed_from_a_moment_on(state: Path, capsys: Said) -> None:
     assert told(capsys, state, "audit", "--since", "2999-01-01").splitlines()[0].startswith("head ")
     assert len(told(capsys, state, "audit", "--since", "1999-01-01").splitlines()) > 5

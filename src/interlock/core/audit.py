@@ -205,24 +205,31 @@ def _unpublished(rows: list[Row], head: Head) -> Trouble | None:
 
 def _unlike(rows: Iterable[Row], journal: Iterable[Act]) -> Iterator[Trouble]:
     """Say where a journal, from which reports are told, differs from what the audit has of it."""
-    written: dict[tuple[str, int], tuple[int, Act]] = {}
+    written: dict[tuple[str, int], Row] = {}
     forgotten: set[str] = set()
     for row in rows:
         try:
-            act = row.act
-        except ValueError as problem:
-            yield Trouble(row.number, f"row {row.number} cannot be read: {problem}")
-            continue
-        if act.kind == "forgot":
-            forgotten.update(act.data.get("rollouts", ()))
-        if act.seq:
-            written[act.subject, act.seq] = row.number, act
+            record = json.loads(row.record)
+            if record["kind"] == "forgot" and not record["seq"]:
+                forgotten.update(record["data"]["rollouts"])
+            if record["seq"]:
+                written[record["subject"], record["seq"]] = row
+        except (ValueError, KeyError, TypeError) as problem:
+            yield Trouble(row.number, f"row {row.number} cannot be read: {problem!r}")
     lines = {(line.subject, line.seq): line for line in journal}
-    for place, (number, act) in written.items():
+    for place, row in written.items():
         line = lines.pop(place, None)
         if line is None and place[0] not in forgotten:
-            yield Trouble(number, f"row {number}: the journal of {place[0]} has lost its line {place[1]}")
-        elif line is not None and line != act:
-            yield Trouble(number, f"row {number}: line {place[1]} in the journal of {place[0]} was changed")
+            yield Trouble(row.number, f"row {row.number}: the journal of {place[0]} has lost its line {place[1]}")
+        elif line is not None and not _says(row, line):
+            yield Trouble(row.number, f"row {row.number}: line {place[1]} in the journal of {place[0]} was changed")
     for subject, seq in sorted(lines):
         yield Trouble(0, f"line {seq} in the journal of {subject} is in no row: it was put in, or its row taken out")
+
+
+def _says(row: Row, line: Act) -> bool:
+    """Whether a row says this; one of an earlier version, which lacked a field, is read first."""
+    try:
+        return row.record == canonical(line) or row.act == line
+    except ValueError:
+        return False

@@ -57,7 +57,11 @@ async def _list(call: Call) -> Exit:
     while rows := await call.app.records.audit(number):
         number = rows[-1].number
         for row in rows:
-            act = row.act
+            try:
+                act = row.act
+            except ValueError:
+                call.say(f"{row.number:>5} cannot be read: see interlock audit verify")
+                continue
             if since is not None and act.at < since:
                 continue
             shown.append({"number": row.number, "hash": row.hash, **plain(act)})
