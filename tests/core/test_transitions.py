@@ -10,6 +10,8 @@ import pytest
 from tests.core.examples import canary_stage, revision
 
 from interlock.core import transitions as table
+from interlock.core.approval import Policy
+from interlock.core.conditions import Conditions
 from interlock.core.diagram import mermaid
 from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
 from interlock.core.phase import OVER, Phase
@@ -26,7 +28,7 @@ PLAIN = Start("new", 1, SECOND)
 WATCH = Watch(SECOND, Until.PROVEN)
 PERSON = Watch(SECOND, Until.APPROVED)
 LAST = Watch(SECOND, Until.QUIET, last=True)
-STEPS: dict[str, Step] = {"plain": PLAIN, "watch": WATCH, "person": PERSON, "last": LAST}
+STEPS: dict[str, Step] = {"plain": PLAIN, "watch": WATCH, "person": PERSON, "people": PERSON, "last": LAST}
 
 LETTERS = {
     "P": Phase.PROGRESSING,
@@ -50,6 +52,7 @@ progressing   watch    >    B      W    P        B      Z     -      -       >  
 waiting       plain    >    B      W    W        B      Z     -      -       -       B     B
 waiting       watch    >    B      W    W        B      Z     -      -       >       B     B
 waiting       person   >    B      W    W        B      Z     -      >       -       B     B
+waiting       people   >    B      W    W        B      Z     -      W       -       B     B
 watching      last     >    B      L    L        B      Z     -      -       >       B     B
 paused        plain    -    B      -    -        B      -     P      -       -       B     B
 paused        watch    -    B      -    -        B      -     P      -       -       B     B
@@ -68,7 +71,8 @@ failed        end      -    -      -    -        -      -     -      -       -  
 def going(phase: Phase, present: str, following: str) -> Rollout:
     """A rollout at its second step, with this step after it."""
     after = () if following == "nothing" else (STEPS[following],)
-    stage = replace(canary_stage(), steps=(SetWeight(ALL), STEPS[present], *after))
+    two = Conditions(approvals=Policy("signers", needed=2)) if present == "people" else Conditions()
+    stage = replace(canary_stage(), steps=(SetWeight(ALL), STEPS[present], *after), conditions=two)
     return replace(begin("shop-1-production", "shop-1", "hash", stage, AT), phase=phase, index=1)
 
 

@@ -42,7 +42,7 @@ async def test_a_canary_advances_when_it_is_proven_by_the_numbers_of_the_specifi
 @pytest.mark.parametrize(
     ("manners", "why"),
     [
-        ({"errors": 0.5}, "canary requests failed"),
+        ({"errors": 0.5}, "requests failed"),
         ({"latency": 0.8}, "took longer than 250 ms"),
         ({"hangs": True}, "had no answer"),
         ({"dies_after": 15}, ""),  # by its health or by the requests that its deaths fail, whichever is seen first

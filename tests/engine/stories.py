@@ -19,6 +19,7 @@ from interlock.core.strategy import LAYOUTS, Pace, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine
 from interlock.engine.ports import Outside, Ports
+from interlock.ports.signatures import Signatures
 from interlock.ports.store import Entry, Proof, StoreError
 
 QUICK = Pace(
@@ -104,6 +105,7 @@ class Story:
     world: World = field(default_factory=World)
     store: FailingStore = field(default_factory=FailingStore)
     around: Surroundings = field(default_factory=Surroundings)
+    notary: Signatures | None = None
     engine: Engine = field(init=False)
     orders: int = 0
 
@@ -113,9 +115,8 @@ class Story:
     def new_engine(self) -> Engine:
         world = self.world
         ports = Ports(world, world, world, world, self.store, world, world)
-        self.engine = Engine(
-            replace(ports, outside=Outside(self.around, self.around, self.around, self.around)), "keeper"
-        )
+        outside = Outside(self.around, self.around, self.around, self.around)
+        self.engine = Engine(replace(ports, outside=outside, signatures=self.notary), "keeper")
         return self.engine
 
     async def deploy(self, *stages: Stage, supersede: bool = False) -> str:

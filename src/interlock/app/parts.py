@@ -16,6 +16,7 @@ from interlock.adapters.metrics.exposed import ExposedMetrics
 from interlock.adapters.metrics.together import MetricsTogether
 from interlock.adapters.probe.network import NetworkProber, check
 from interlock.adapters.recordings.files import RecordingFiles
+from interlock.adapters.signatures.ssh import SshSignatures
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy import Envoy
@@ -91,5 +92,5 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     store, recordings = SQLite(state.database), RecordingFiles(state.recordings)
     courier = Courier(store, clock, lambda plan: readers(state, store, clock, plan))
     load, outside = LoopbackLoader(), surroundings(state)
-    ports = Ports(processes, envoy, metrics, prober, store, clock, load, recordings, outside)
+    ports = Ports(processes, envoy, metrics, prober, store, clock, load, recordings, outside, SshSignatures())
     return Parts(ports, processes, envoy, courier)

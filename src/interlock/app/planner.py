@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from interlock.adapters.artefacts.local import Directory
@@ -25,7 +25,6 @@ from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.planning import Intent, Known, already_running, lay_out
 from interlock.core.record import restore
 from interlock.core.release import Artefact, Release
-from interlock.core.steps import GateName
 from interlock.ports.store import Proof
 from interlock.ports.workload import WorkloadError
 
@@ -51,13 +50,29 @@ class Excuse:
                 raise Blocked(f"nobody may override {word.gate.value}; with a reason a person may override {may}")
             if word.gate not in asked:
                 raise Blocked(f"{word.gate.value} is not asked anywhere: there is nothing to override")
-        if self.fixes and GateName.NO_INCIDENT not in asked:
+        if self.fixes and not any(one.approvals and one.on_call and one.incidents for one in declared):
             raise Blocked(
-                f"no incidents are asked about anywhere: there is nothing that fixing {self.fixes} would open"
+                f"to fix {self.fixes} somebody on call has to approve, and prove it: declare gates.approvals, "
+                "gates.on_call and gates.incidents together"
             )
 
 
 NONE = Excuse()
+
+
+def with_signers(conditions: Conditions) -> Conditions:
+    """Fix who may approve at the present content of the file that lists them; raise Blocked when it lists nobody."""
+    policy = conditions.approvals
+    if policy is None:
+        return conditions
+    try:
+        lines = [line.strip() for line in Path(policy.listed_in).read_text().splitlines()]
+    except OSError as error:
+        raise Blocked(f"{policy.listed_in}, which lists who may approve, cannot be read: {error.strerror}") from error
+    signers = tuple(line for line in lines if line and not line.startswith("#"))
+    if len(signers) < policy.needed:
+        raise Blocked(f"{policy.listed_in} lists {len(signers)} of the {policy.needed} who have to approve")
+    return replace(conditions, approvals=replace(policy, signers=signers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +156,7 @@ class Planner:
         for environment in self._file.environments:
             release = environment.release(version, artefact, secrets)
             known = await self._known(store, environment)
-            conditions = environment.conditions.sealed(secrets)
+            conditions = with_signers(environment.conditions.sealed(secrets))
             intent = replace(self._intent(environment, release, before), conditions=excuse.applied(conditions))
             before = environment.name
             if environment is self._file.production and known.stable is None and not first:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from interlock.config.gates import ChecksBlock, GatesBlock, IncidentsBlock, OnCallBlock, WindowBlock
+from interlock.config.gates import ApprovalsBlock, ChecksBlock, GatesBlock, IncidentsBlock, OnCallBlock, WindowBlock
 from interlock.core import checks, incidents, on_call
+from interlock.core.approval import Policy
 from interlock.core.checks import Checks
 from interlock.core.conditions import Conditions
 from interlock.core.incidents import Incidents, Mine
@@ -21,7 +22,13 @@ def conditions(block: GatesBlock, root: Path) -> Conditions:
         incidents=_incidents(block.incidents, root) if block.incidents else None,
         window=_window(block.window, root) if block.window else None,
         on_call=_on_call(block.on_call, root) if block.on_call else None,
+        approvals=_policy(block.approvals, root) if block.approvals else None,
     )
+
+
+def _policy(block: ApprovalsBlock, root: Path) -> Policy:
+    listed_in = str(root / block.signers)
+    return Policy(listed_in, (), block.needed, block.not_author, block.valid_for)
 
 
 def _checks(block: ChecksBlock, root: Path) -> Checks:

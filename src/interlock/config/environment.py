@@ -91,7 +91,8 @@ def _pace(block: EnvironmentBlock, *, judged: bool, staged: bool) -> Pace:
         pace = replace(pace, weights=chosen.weights)
     if isinstance(chosen, Rolling) and chosen.load is not None:
         pace = replace(pace, load=_load(chosen.load, protocol(block)))
-    return replace(pace, staged=staged, approve=block.approve, approve_within=block.approve_within)
+    approve = block.approve or block.gates.approvals is not None
+    return replace(pace, staged=staged, approve=approve, approve_within=block.approve_within)
 
 
 def _load(block: LoadBlock, spoken: Protocol) -> Recipe:

@@ -10,9 +10,11 @@ from interlock.config.block import Block
 from interlock.config.moment import Day, Hours, Moment, Zone
 from interlock.config.quantity import Argv, Duration, Reference
 from interlock.core import checks, incidents, on_call, window
+from interlock.core.approval import Policy
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 _alertmanager, _pagerduty, _web = incidents.Alertmanager(url=""), incidents.PagerDuty(), incidents.Web(url="")
+_policy = Policy("")
 _incidents, _window = incidents.Incidents(()), window.Window(())
 _on_call, _checks = on_call.OnCall(on_call.Roster(())), checks.Checks(())
 _TOKEN = "the token to ask with, by reference: `env:NAME` or `file:PATH`"
@@ -150,8 +152,22 @@ class OnCallBlock(Block):
         return self
 
 
+class ApprovalsBlock(Block):
+    signers: str = Field(
+        min_length=1,
+        description="the file that lists who may approve, by SSH key (`man ssh-keygen`, ALLOWED SIGNERS); keep it "
+        "where only those may write who may say who approves",
+    )
+    needed: int = Field(_policy.needed, ge=1, le=20, description="so many different people must approve")
+    not_author: bool = Field(_policy.not_author, description="whoever started the release does not count")
+    valid_for: Duration = Field(_policy.valid_for, description="an approval holds for so long at most")
+
+
 class GatesBlock(Block):
     tests: ChecksBlock | None = Field(None, description="the release's tests must have passed")
     incidents: IncidentsBlock | None = Field(None, description="no incident may be active, also on the way")
     window: WindowBlock | None = Field(None, description="only at these hours")
     on_call: OnCallBlock | None = Field(None, description="somebody must be on call")
+    approvals: ApprovalsBlock | None = Field(
+        None, description="people must approve before the first weight, and prove that it was them"
+    )

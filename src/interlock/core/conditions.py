@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from interlock.core.approval import Policy
 from interlock.core.checks import Checks
 from interlock.core.incidents import Incidents
 from interlock.core.on_call import OnCall
@@ -38,6 +39,7 @@ class Conditions:
     """What is declared for one environment, and what this release is excused from.
 
     `fixes` names the incident that this release is to end: it holds nothing up once somebody on call has approved.
+    `approvals` says whose word counts where a person is asked; without, a local user's, which nothing proves.
     """
 
     tests: Checks | None = None
@@ -46,6 +48,7 @@ class Conditions:
     on_call: OnCall | None = None
     overrides: tuple[Override, ...] = ()
     fixes: str = ""
+    approvals: Policy | None = None
 
     @property
     def gates(self) -> tuple[GateName, ...]:

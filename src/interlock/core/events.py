@@ -78,10 +78,20 @@ class Unsafe:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """That an approval was signed by whom, and until when it holds; `on_call`: they are on call now."""
+
+    by: str
+    expires: datetime | None
+    on_call: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """What `by` told the rollout. `key` makes twice once; `index` and `phase` are what its sender saw.
 
-    `channel` is the surface by which it came.
+    `channel` is the surface by which it came. `text` and `signature` prove an approval; whoever checks them says so in
+    `word`, which no sender can.
     """
 
     at: datetime
@@ -92,6 +102,9 @@ class Order:
     index: int | None = None
     phase: Phase | None = None
     channel: str = LOCAL
+    text: str = ""
+    signature: str = ""
+    word: Proven | None = None
 
 
 Event = Done | Failed | Held | Observed | Unsafe | Order

@@ -16,7 +16,8 @@ from interlock.core.weight import NONE, Weight
 class Approval:
     """Who let the rollout go on, bound to the plan and the release that they saw.
 
-    `proven`: by a signature, not by a name alone; `on_call`: they were on call when they did.
+    `proven`: by a signature, not by a name alone; `on_call`: they were on call when they did. `index` is the step they
+    saw, `expires` is until when their word holds, `channel` is how it came.
     """
 
     at: datetime
@@ -26,6 +27,9 @@ class Approval:
     reason: str = ""
     proven: bool = False
     on_call: bool = False
+    index: int | None = None
+    expires: datetime | None = None
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

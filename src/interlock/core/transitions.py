@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from interlock.core.approval import enough
 from interlock.core.events import ALWAYS_HEARD, Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
 from interlock.core.phase import Phase
 from interlock.core.rollout import Approval, Rollout
@@ -69,6 +70,7 @@ def _onward(on: str, when: str = "always", then: str = "next") -> tuple[Row, ...
 TRANSITIONS: tuple[Row, ...] = (
     *_onward("done"),
     *_onward("promote", "the step is a watch", "promoted"),
+    Row(_GOING, "approve", "the step waits for more people", None, "approved in part"),
     *_onward("approve", "the step waits for a person", "approved"),
     Row(frozenset({Phase.WATCHING}), "held", "always", None, "held"),
     Row(frozenset({Phase.WAITING, Phase.PROGRESSING}), "held", "always", Phase.WAITING, "held"),
@@ -163,9 +165,28 @@ def _promoted(rollout: Rollout, event: Event) -> Rollout:
 
 
 def _approved(rollout: Rollout, event: Event) -> Rollout:
+    return replace(_next(rollout, event), approvals=(*rollout.approvals, _approval(rollout, event)))
+
+
+def _approved_in_part(rollout: Rollout, event: Event) -> Rollout:
+    return replace(rollout, approvals=(*rollout.approvals, _approval(rollout, event)))
+
+
+def _approval(rollout: Rollout, event: Event) -> Approval:
     assert isinstance(event, Order)
-    approval = Approval(event.at, event.by, rollout.plan, rollout.stage.revision.release.identity, event.reason)
-    return replace(_next(rollout, event), approvals=(*rollout.approvals, approval))
+    word, identity = event.word, rollout.stage.revision.release.identity
+    return Approval(
+        event.at,
+        word.by if word else event.by,
+        rollout.plan,
+        identity,
+        event.reason,
+        proven=word is not None,
+        on_call=word is not None and word.on_call,
+        index=rollout.index,
+        expires=word.expires if word else None,
+        channel=event.channel,
+    )
 
 
 def _held(rollout: Rollout, event: Event) -> Rollout:
@@ -249,6 +270,11 @@ _STEP_GUARDS: dict[str, _Guard] = {
 }
 
 
+def _needs_more(rollout: Rollout, event: Event) -> bool:
+    given = (*rollout.approvals, _approval(rollout, event))
+    return _for_a_person(rollout.next_step) and not enough(rollout, given, event.at)
+
+
 def _both(first: _Guard, second: _Guard) -> _Guard:
     return lambda rollout, event: first(rollout, event) and second(rollout, event)
 
@@ -257,6 +283,7 @@ _GUARDS: dict[str, _Guard] = {
     **_NEXT_GUARDS,
     **_STEP_GUARDS,
     **{f"{a} and {b}": _both(f, g) for a, f in _STEP_GUARDS.items() for b, g in _NEXT_GUARDS.items() if b != "always"},
+    "the step waits for more people": _needs_more,
     "a person is waited for": lambda rollout, _: _for_a_person(rollout.next_step),
     "the last watch is under way": lambda rollout, _: _last_watch(rollout.next_step),
     "it was the last step and a newer release waits": lambda rollout, _: (
@@ -268,6 +295,7 @@ _EFFECTS: dict[str, Callable[[Rollout, Event], Rollout]] = {
     "next": _next,
     "promoted": _promoted,
     "approved": _approved,
+    "approved in part": _approved_in_part,
     "held": _held,
     "observed": _observed,
     "paused": _paused,

@@ -89,8 +89,7 @@ class Drive:
     async def order(self, order: Order) -> Rollout:
         """Give an order; return the rollout after it. Raises Refused, or StoreError when it cannot be recorded."""
         answer: asyncio.Future[Rollout] = asyncio.get_running_loop().create_future()
-        data = self._evidence() if order.kind is OrderKind.PROMOTE else {}
-        self._inbox.put_nowait(Message(order, data, answer))
+        self._inbox.put_nowait(Message(order, self._proof(order), answer))
         return await answer
 
     async def _look_first(self) -> None:
@@ -129,6 +128,15 @@ class Drive:
     def _evidence(self) -> Mapping[str, Any]:
         """Return what the judge says now, for the journal: the report quotes what a decision was made on."""
         return {"judgement": plain(self.sentinel.judgement)} if self.sentinel.judged else {}
+
+    def _proof(self, order: Order) -> Mapping[str, Any]:
+        """Return what an order is founded on, for the journal: the judge's word, or what was signed."""
+        match order.kind:
+            case OrderKind.PROMOTE:
+                return self._evidence()
+            case OrderKind.APPROVE if order.signature:
+                return {"signed": order.text, "signature": order.signature}
+        return {}
 
     def _tell(self, event: Held | Observed) -> None:
         self._inbox.put_nowait(Message(event, turn=self._turn))

@@ -18,6 +18,7 @@ from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout, begin
 from interlock.core.sample import Reading, difference
 from interlock.core.transitions import Refused
+from interlock.engine.approvals import checked
 from interlock.engine.claim import Claim
 from interlock.engine.drive import Drive
 from interlock.engine.drive import live as live_rollout
@@ -124,7 +125,7 @@ class Engine:
         if drive is None:
             from_table = newest.id, order.kind.value, newest.phase.value, newest.since
             raise Refused(_finished(*from_table, newest.stage.revision.release.service))
-        return await drive.order(order)
+        return await drive.order(await checked(self._ports, order, drive.rollout))
 
     def live(self) -> Mapping[str, Any]:
         """Return what is known of each rollout under way beyond its record: evidence, points, strength."""

@@ -46,10 +46,20 @@ def _line(before: Rollout, event: Event, after: Rollout) -> tuple[str, str] | No
             return "unsafe", event.reason
         case Held() if before.phase is not after.phase:
             return "held", event.reason
+        case Order(kind=OrderKind.APPROVE):
+            return "approved", _approval(event, after)
         case Order(kind=kind):
             return "order", f"{_PAST[kind]} by {event.by}" + (f": {event.reason}" if event.reason else "")
         case Unsafe() | Held() | Observed():
             return None
+
+
+def _approval(order: Order, after: Rollout) -> str:
+    who = f"{order.by}, proven by a signature" if order.word else order.by
+    on_call = ", on call" if order.word and order.word.on_call else ""
+    policy = after.stage.conditions.approvals
+    count = f" ({policy.needed} needed)" if policy and policy.needed > 1 else ""
+    return f"approved by {who}{on_call}{count}" + (f": {order.reason}" if order.reason else "")
 
 
 def _ending(rollout: Rollout) -> str:

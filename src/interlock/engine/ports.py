@@ -16,6 +16,7 @@ from interlock.ports.metrics import Metrics
 from interlock.ports.on_call import OnCall
 from interlock.ports.probe import Prober
 from interlock.ports.recordings import Recordings
+from interlock.ports.signatures import Signatures
 from interlock.ports.store import Store
 from interlock.ports.traffic import Traffic
 from interlock.ports.workload import Workload
@@ -44,6 +45,7 @@ class Ports:
     load: Loader
     recordings: Recordings | None = None
     outside: Outside | None = None
+    signatures: Signatures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How does a person move a run: approve, pause, resume, promote, abort?"""
+"""How does a person move a run: pause, resume, promote, abort?"""
 
 from __future__ import annotations
 
@@ -26,10 +26,15 @@ async def run(call: Call) -> Exit:
 
     view = await call.app.view(call.options.run)
     kind = OrderKind(call.options.command)
-    seen = view.current if kind in (OrderKind.APPROVE, OrderKind.PROMOTE) else None
+    seen = view.current if kind is OrderKind.PROMOTE else None
     call.goes_on = f"interrupted while {kind.value} was given: see `interlock get {view.run}` whether it was heard"
     after = await call.app.order(view.run, kind, call.options.reason, seen=seen)
     tell(call, kind.value, view, after)
+    return await watched(call, view)
+
+
+async def watched(call: Call, view: View) -> Exit:
+    """Follow the run where that was asked for."""
     if not call.options.watch:
         return Exit.OK
     from interlock.surfaces.cli.follow import follow, goes_on
@@ -51,9 +56,6 @@ def _said(order: str, view: View, after: Rollout) -> str:
     step = "" if after.next_step is None else f"step {after.index + 1}/{len(after.way)} {after.next_step}"
     was = f"step {view.current.index + 1} ({view.current.next_step})"
     match order:
-        case "approve":
-            who = after.approvals[-1].by if after.approvals else "you"
-            return f"approved, recorded as by {who}: a local user's name is claimed, not proven. Now {step}"
         case "promote":
             return f"{was} ended without proof; the report says who did it. Now {step or after.phase.value}"
         case "pause":

@@ -59,7 +59,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 """Every command by what it is for, in the order of the help."""
 
 _ABOUTS = {name: about for group in COMMANDS.values() for name, about in group.items()}
-_MODULES = {**dict.fromkeys(COMMANDS["Order"], "orders"), "unlock": "lock"}
+_MODULES = {**dict.fromkeys(COMMANDS["Order"].keys() - {"approve"}, "orders"), "unlock": "lock"}
 _ABOUT = "Deploys services by steps that watch real traffic, and takes a bad release back by itself."
 _AFTER = "`interlock COMMAND --help` says what may follow a command. Exit status: docs/cli.md."
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
