@@ -25,9 +25,8 @@ USERS = Users(100.0, 0.001, 0.001)
 def main() -> None:
     """Print what a healthy release takes, which is watched to the end, and how all of the usual ones end."""
     stage = stage_of(StrategyName.CANARY, revision("v2"), revision("v1"), PACE)
-    print(
-        f"{USERS.rate:g} requests/s, {RUNS:,} rollouts of each, {spell(stage.shortest)} of bakes, samples of 5 s, one process"
-    )
+    bakes = spell(stage.shortest)
+    print(f"{USERS.rate:g} requests/s, {RUNS:,} rollouts of each, {bakes} of bakes, samples of 5 s, one process")
     for scenario in usual(USERS, Criteria()):
         began = time.process_time()
         (result,) = simulate(Simulation(stage, (scenario,), RUNS))

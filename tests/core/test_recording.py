@@ -81,16 +81,6 @@ def test_samples_that_the_next_owner_did_not_know_are_left_out_as_the_next_one_c
     assert [line.sample.monotonic for _, line in recording.sampled] == [5.0, 20.0]
 
 
-def test_a_weight_that_the_next_owner_did_not_know_of_is_left_out() -> None:
-    half = Weighted(AT, 8.0, "b", 8, Weight(5000))
-    known = read(
-        "r", text(sampled(5.0), half, sampled(10.0), Resumed(AT, 12.0, "b", 9, timedelta(0), half.weight, 5.0))
-    )
-    unknown = read("r", text(sampled(5.0), half, sampled(10.0), Resumed(AT, 12.0, "b", 9, timedelta(0), FIVE, 5.0)))
-    assert half in [line for _, line in known.lines]
-    assert half not in [line for _, line in unknown.lines]
-
-
 def test_another_boot_goes_on_where_the_last_one_ended() -> None:
     recording = read(
         "r", text(sampled(1005.0, "one"), sampled(1010.0, "one"), sampled(25.0, "two"), sampled(30.0, "two"))

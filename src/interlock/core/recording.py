@@ -117,9 +117,15 @@ class Recording:
     notes: tuple[str, ...] = ()
 
     @property
-    def sampled(self) -> Iterator[tuple[float, Sampled]]:
-        """The samples alone."""
-        return ((seconds, line) for seconds, line in self.lines if isinstance(line, Sampled))
+    def sampled(self) -> tuple[tuple[float, Sampled], ...]:
+        """The samples alone, each time covered once: without those that a new owner did not know and saw again."""
+        known: list[tuple[float, Sampled]] = []
+        for seconds, line in self.lines:
+            if isinstance(line, Sampled):
+                known.append((seconds, line))
+            elif isinstance(line, Resumed):
+                del known[_known(known, line) :]
+        return tuple(known)
 
 
 def of_samples(name: str, samples: Sequence[Sampled], baseline: Baseline | None = None) -> Recording:
@@ -156,10 +162,8 @@ def read(name: str, text: str) -> Recording:
             raise RecordingError(f"{name}, line {number}: {problem}") from problem
     if not lines or not isinstance(lines[0], Begun):
         raise RecordingError(f'{name}, line 1: expected the beginning of a recording ("kind":"Begun"), found none')
-    lines, again = _as_the_judge_knew(lines)
-    begun = lines[0]
-    assert isinstance(begun, Begun)
-    return Recording(name, begun, tuple(_dated(lines[1:])), (*notes, *again))
+    begun, lines, again = _since_the_judge_began(lines)
+    return Recording(name, begun, tuple(_dated(lines)), (*notes, *again))
 
 
 def _line(row: str) -> Line:
@@ -175,32 +179,21 @@ def _line(row: str) -> Line:
     return restore(_KINDS[kind], record)
 
 
-def _as_the_judge_knew(lines: Sequence[Line]) -> tuple[list[Line], list[str]]:
-    """Leave out what the judge had forgotten after a restart and saw again in the next sample."""
-    known: list[Line] = []
-    notes: list[str] = []
-    for line in lines:
-        match line:
-            case Begun():
-                if known:
-                    notes.append(f"the judge began anew at {line.at:%Y-%m-%d %H:%M:%S} UTC: nothing before it counts")
-                known = [line]
-            case Resumed():
-                known = [*_remembered(known, line), line]
-            case _:
-                known.append(line)
-    return known, notes
+def _since_the_judge_began(lines: Sequence[Line]) -> tuple[Begun, list[Line], list[str]]:
+    """Return the last beginning and what came after it: a judge that had lost its memory began anew."""
+    first = max(position for position, line in enumerate(lines) if isinstance(line, Begun))
+    begun = lines[first]
+    assert isinstance(begun, Begun)
+    said = f"the judge began anew at {begun.at:%Y-%m-%d %H:%M:%S} UTC: nothing before it counts"
+    return begun, list(lines[first + 1 :]), [said] if first else []
 
 
-def _remembered(known: Sequence[Line], resumed: Resumed) -> Iterator[Line]:
-    """Yield what the new owner knew: no samples after its last one, and no weight that it did not know of."""
-    after = resumed.last is None
-    for line in known:
-        same = isinstance(line, (Begun, Moved)) or (isinstance(line, Weighted) and line.weight == resumed.weight)
-        if same or not after:
-            yield line
-        if isinstance(line, Sampled) and line.sample.monotonic == resumed.last:
-            after = True
+def _known(samples: Sequence[tuple[float, Sampled]], resumed: Resumed) -> int:
+    """Return how many of the samples the new owner knew: all, when its last one is not among them."""
+    if resumed.last is None:
+        return 0
+    places = (position for position, (_, line) in enumerate(samples, 1) if line.sample.monotonic == resumed.last)
+    return next(places, len(samples))
 
 
 def _dated(lines: Iterable[Line]) -> Iterator[tuple[float, Line]]:

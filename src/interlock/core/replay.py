@@ -36,18 +36,22 @@ def replay(recording: Recording, criteria: Criteria | None = None, steps: tuple[
     """
     begun = recording.begun
     course = course_of(recording, criteria or begun.criteria, steps or begun.steps)
-    trial, last = Trial(course), 0.0
+    trial, last, weight = Trial(course), 0.0, NONE
     for seconds, line in recording.lines:
         match line:
             case Sampled():
                 trial.take(seconds, line.sample, line.concurrent, None if line.weight == NONE else line.weight)
                 last = seconds
+            case Weighted():
+                if line.weight == weight:  # set once more, by another owner
+                    trial.weighted_again(seconds, weight)
+                weight = line.weight
             case Moved(phase=Phase.PAUSED, index=index):
                 trial.pause(seconds, index)
             case Moved(back=False):
                 trial.resume(seconds)
             case Resumed():
-                trial.taken_over(seconds, line.index, line.observed.total_seconds())
+                trial.taken_over(seconds, line.index, line.observed.total_seconds(), line.last)
             case _:
                 pass
         if trial.over:
@@ -73,12 +77,16 @@ def what_happened(recording: Recording) -> tuple[Happening, ...]:
 def _then(recording: Recording) -> Iterator[Happening]:
     watches = sorted(leg.index for leg in legs(recording.begun.steps))
     requests, at, weight, index, held = 0.0, 0.0, NONE, 0, -1
+    known: dict[float | None, float] = {None: 0.0}
     for seconds, line in recording.lines:
         at = seconds
         match line:
             case Sampled(sample=sample):
                 requests += sample.canary.completed if sample.canary else 0.0
-            case Weighted():
+                known[sample.monotonic] = requests
+            case Resumed(last=last_known):
+                requests = known.get(last_known, requests)
+            case Weighted() if line.weight != weight:
                 weight = line.weight
                 index = next((i for i in watches if i >= line.index), line.index)
                 yield Happening(seconds, What.WEIGHT, index, weight, requests)
@@ -118,8 +126,8 @@ def _moving(recording: Recording) -> dict[Weight, tuple[float, float]]:
             case Sampled():
                 sample_at = seconds
             case Weighted():
-                weight_at = seconds
-                ready.setdefault(line.weight, seconds - left)
+                if line.weight not in ready:
+                    weight_at, ready[line.weight] = seconds, seconds - left
             case Moved(back=False) if line.index != index:
                 if index in watched:
                     left = sample_at

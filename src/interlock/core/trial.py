@@ -65,6 +65,7 @@ class Trial:
         self.over = False
         self.elsewhere: dict[int, int] = {}
         self._explain = explain
+        self._known: dict[float, tuple[Evidence, float, Side]] = {}
         self._every = self.criteria.sample_every.total_seconds()
         self._lately: deque[Side] = deque(maxlen=max(1, round(_LATELY / self._every)))
         self._stable = course.stable
@@ -103,13 +104,14 @@ class Trial:
         if self._straddles and sample.canary is not None:
             self.evidence, self._straddles = step(self.evidence), False
         self._judge(sample)
+        self._remember()
         if not self.over and self._watched and not self._waits and sample.canary is not None:
             self._watch(seconds, sample)
 
     def pause(self, seconds: float, index: int) -> None:
         """Somebody said `pause` in the step at `index`: what passes from now on is not watched."""
         self._until(seconds)
-        if not self.over and index == self.leg.index:
+        if not self.over and not self._waits and index == self.leg.index:
             self._waits, self._paused = True, seconds
 
     def resume(self, seconds: float) -> None:
@@ -118,10 +120,22 @@ class Trial:
             self._waits, self._looked = False, seconds
             self._deadline += seconds - self._paused
 
-    def taken_over(self, seconds: float, index: int, observed: float) -> None:
-        """Another owner goes on, who knows that so much was observed in the watch at `index`."""
+    def weighted_again(self, seconds: float, weight: Weight) -> None:
+        """Another owner has set the weight once more: what spoke for the release begins again."""
         self._until(seconds)
-        self._blind_since = seconds
+        if not self.over and self._in_force and self.leg.weight == weight:
+            self.evidence, self._straddles = step(self.evidence), True
+
+    def taken_over(self, seconds: float, index: int, observed: float, last: float | None) -> None:
+        """Another owner goes on, who knows the samples up to the one at `last`, and that so much was observed in the
+        watch at `index`. What came since is in its next sample once more."""
+        self._until(seconds)
+        known = (self.course.begin(), 0.0, self.course.stable) if last is None else self._known.get(last)
+        if known is not None:
+            self.evidence, self.requests, self._stable = known
+            self._before = min(self._before, self.requests)
+        self._blind_since, self._straddles = seconds, False
+        self._lately.clear()
         if not self.over and index == self.leg.index:
             self._observed, self._looked = min(self._observed, observed), seconds
 
@@ -158,12 +172,18 @@ class Trial:
             self.evidence, self._straddles = step(self.evidence), True
             self._at, self._weighted_at, self._before = self._weighted_at, -inf, self.requests
             self._happen(self._at, What.WEIGHT)
+            self._remember()
         if self._in_force and not self._watched and self._watched_at <= seconds:
             watch = self.leg.watch
             self._looked, self._watched_at = self._watched_at, -inf
             self._deadline = self._looked + (watch.duration + watch.patience).total_seconds()
         if self._deadline <= seconds and not self._waits:
             self._conclude(self._deadline, over=True)
+
+    def _remember(self) -> None:
+        """Keep what was known after the last sample: an owner that takes over may know no more."""
+        if self._explain and self.evidence.sight.monotonic is not None:
+            self._known[self.evidence.sight.monotonic] = (self.evidence, self.requests, self._stable)
 
     def _judge(self, sample: Sample) -> None:
         """Go back when the judge says so, when users give up, or when nobody counts any more."""

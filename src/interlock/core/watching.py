@@ -45,7 +45,7 @@ def enough(step: Watch, evidence: Evidence) -> bool:
 
 
 def lacking(step: Watch, evidence: Evidence, judgement: Judgement) -> str | None:
-    """Say what the judge still lacks for the watch to end well; None when it is `enough`, or proven by synthetic load."""
+    """Say what the judge still lacks for the watch to end well; None when it is `enough`, also by synthetic load."""
     if judgement.blind:
         return "no telemetry: neither good nor bad is known"
     if step.until is Until.PROVEN and judgement.verdict is not Verdict.PASS:

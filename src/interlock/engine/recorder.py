@@ -69,7 +69,10 @@ class Recorder:
             return
         clock = self._ports.clock
         place = clock.now(), clock.monotonic(), clock.boot, rollout.index
-        self._add(Resumed(*place, observed, weight, evidence.sight.monotonic))
+        if not rollout.going_back:  # then nothing is judged any more
+            self._add(Resumed(*place, observed, weight, evidence.sight.monotonic))
+        # Where it stands now, as the last owner may have died before that was written here.
+        self._add(Moved(*place, rollout.phase, rollout.going_back, _turned(rollout), rollout.reason))
 
     def _begin_once(self, rollout: Rollout) -> None:
         if not self._begun:
@@ -121,6 +124,15 @@ def _name(event: Event) -> str:
         case Order(kind=kind):
             return kind.value
     return type(event).__name__.lower()
+
+
+def _turned(rollout: Rollout) -> str:
+    """Name what a rollout turned back for, from its record alone."""
+    if rollout.superseded:
+        return "supersede"
+    if rollout.reason.startswith("aborted"):
+        return "abort"
+    return "unsafe" if rollout.quarantine else "failed" if rollout.going_back else "resumed"
 
 
 def _text(event: Event, after: Rollout) -> str:
