@@ -114,7 +114,10 @@ def _approved(account: Account) -> Iterator[str]:
             f"- {moment(one.at)}, {account.environment}: {said(one.by)}{f' ({how[:-2]})' if how else ''} approved "
             f"release {one.identity} under plan {one.plan}" + (f": {said(one.reason)}" if one.reason else "")
         )
+    known = {one.at for one in account.rollout.approvals}
     for line in account.of_kind("approved"):
+        if line.at in known:  # told already, with what it is bound to
+            continue
         yield f"- {moment(line.at)}, {account.environment}: {said(line.text)}"
 
 
@@ -128,7 +131,7 @@ def parts(accounts: Sequence[Account]) -> Iterator[tuple[datetime, str, str]]:
     for account in accounts:
         rollout = account.rollout
         yield rollout.started, account.environment, f"started by {rollout.by or 'nobody who is on record'}"
-        for one in account.of_kind("order", "told", "resolved"):
+        for one in account.of_kind("order", "approved", "told", "resolved"):
             channel = one.data.get("channel")
             yield one.at, account.environment, one.text + (f" (by {channel})" if channel else "")
 
