@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.config.test_load import TEN, one, read
+from tests.engine.stories import revision, stage
 
+from interlock.adapters.memory import EPOCH
 from interlock.config import notify
 from interlock.core.channel import Apprise, Channel, DeploymentLog, Mail, Security, Webhook, references, sealed
 from interlock.core.news import Kind
@@ -50,8 +52,6 @@ docs: LOG.md
 
 
 def test_without_them_nobody_is_told_and_a_plan_keeps_the_hash_that_it_had(tmp_path: Path) -> None:
-    from tests.engine.stories import EPOCH, revision, stage
-
     assert read(tmp_path, TEN).channels == () and read(tmp_path, TEN).log is None
     silent = Plan("shop", "v2", (stage(revision("v2"), None),), EPOCH)
     channel = sealed(Channel("team", Apprise("env:CHAT")), {"env:CHAT": "ab12"})

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from interlock.core.news import Kind, News
 from interlock.core.release import Release
 
 SPEC = "0.4.1"
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 _SERVICE = "dev.cdevents.service.{}.0.2.0"
 _OURS = "dev.cdeventsx.interlock-rollout.{}.0.1.0"
 
@@ -74,7 +74,12 @@ def _content(news: News) -> Mapping[str, Any]:
 def package_url(release: Release) -> str:
     """Return the release's artefact as a package URL."""
     digest = release.artefact.digest
-    return f"pkg:generic/{release.service}@{quote(release.version, safe='')}?checksum={digest}"
+    return f"pkg:generic/{release.service}@{_quoted(release.version)}?checksum={digest}"
+
+
+def _quoted(text: str) -> str:
+    """Write everything but letters, digits and ``-._~`` as package URLs do (RFC 3986)."""
+    return "".join(chr(one) if chr(one) in _PLAIN else f"%{one:02X}" for one in text.encode(errors="replace"))
 
 
 def _facts(news: News) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 
 from interlock.adapters.docs.repository import RepositoryDocs, table
 from interlock.adapters.docs.repository import log as module
+from interlock.adapters.docs.repository.git import git as run_git
 from interlock.core.channel import DeploymentLog
 from interlock.ports.docs import DocsError, Returned, Row
 
@@ -139,7 +140,7 @@ async def test_a_file_that_somebody_is_editing_is_left_as_it_is(shop: Path) -> N
 async def test_killed_in_the_middle_it_makes_one_row_and_leaves_a_clean_checkout(
     shop: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, died = module.git, False
+    real, died = run_git, False
 
     class Died(Exception):
         pass
