@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class Project:
     """A project with a run on record that was taken back, of which nothing runs."""
 
     root: Path
+    runtime: Path
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run a command to its end; return what it wrote."""
@@ -36,7 +38,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, "-m", "interlock", "--state", str(self.root / "state"), *arguments],
             cwd=self.root,
-            env={**inherited, "PYTHONPATH": str(SOURCE), "TMPDIR": str(self.root)},
+            env={**inherited, "PYTHONPATH": str(SOURCE), "TMPDIR": str(self.runtime)},
             capture_output=True,
             text=True,
             timeout=50,
@@ -51,9 +53,10 @@ def project(tmp_path: Path) -> Iterator[Project]:
     (tmp_path / "app" / "app.py").write_text("print('hello')\n")
     (tmp_path / "interlock.yaml").write_text(FILE)
     keep(seen("rolled back")[0], tmp_path / "state")
-    project = Project(tmp_path)
-    yield project
-    project.run("down", "--force")
+    with tempfile.TemporaryDirectory(prefix="il-") as short:  # the path of a socket has at most 107 bytes
+        project = Project(tmp_path, Path(short))
+        yield project
+        project.run("down", "--force")
 
 
 def test_what_a_person_decides_is_on_record_in_a_record_that_is_whole(project: Project) -> None:
