@@ -7,6 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from interlock.adapters.calendar.feeds import Feeds
+from interlock.adapters.checks.command import Commands
+from interlock.adapters.checks.github import GitHubChecks
+from interlock.adapters.checks.gitlab import GitLabChecks
+from interlock.adapters.checks.junit import JUnitReports
 from interlock.adapters.incidents.alertmanager import Alerts
 from interlock.adapters.incidents.flagged import Files
 from interlock.adapters.incidents.pagerduty import Incidents as PagerDutyIncidents
@@ -52,6 +56,10 @@ def surroundings(state: StateDirectory) -> Outside:
 
     kinds = Kinds(
         {
+            checks.GitHub: GitHubChecks(secret),
+            checks.GitLab: GitLabChecks(secret),
+            checks.JUnit: JUnitReports(),
+            checks.Command: Commands(),
             incidents.Alertmanager: Alerts(secret),
             incidents.PagerDuty: PagerDutyIncidents(secret),
             incidents.Web: Listed(secret),

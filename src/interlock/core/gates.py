@@ -5,7 +5,7 @@ A gate is closed when it cannot be answered: no evidence is never success.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -58,6 +58,18 @@ def passed(answers: Iterable[Answer]) -> Answer:
     if shut:
         return Answer(False, "; ".join(one.reason for one in shut), final=any(one.final for one in shut))
     return Answer(bool(found), "; ".join(one.reason for one in found) or "no source says that the tests have passed")
+
+
+def verdict(where: str, found: Mapping[str, str], required: Collection[str]) -> Answer:
+    """Open when the required checks have passed, all that there are when none is named: `found` is "" for a pass."""
+    missing = [name for name in required if name not in found]
+    names = list(required) or list(found)
+    bad = [f"{name} ({found[name]})" for name in names if found.get(name)]
+    if missing or bad:
+        return Answer(False, f"{where}: {', '.join([*bad, *(f'{name} is not there' for name in missing)])}")
+    if not names:
+        return Answer(False, f"{where}: there are no checks")
+    return Answer(True, f"{where}: {len(names)} check{'s' if len(names) > 1 else ''} passed")
 
 
 def no_incident(found: Iterable[Incident], fixes: str = "", approved_by: str = "") -> Answer:

@@ -15,10 +15,14 @@ from interlock.core.record import plain
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """An immutable build: its content's digest (``sha256:…``), and where it came from in words."""
+    """An immutable build: its content's digest (``sha256:…``), and where it came from in words.
+
+    `commit` is the whole name of the commit that it was made from; empty where that was a directory.
+    """
 
     digest: str
     source: str
+    commit: str = ""
 
 
 class StickyBy(StrEnum):

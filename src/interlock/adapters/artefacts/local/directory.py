@@ -81,7 +81,7 @@ class Directory:
         await asyncio.to_thread(self._copy, source, files, copied, needed)
         if source.build:
             await build(source.build, copied, source.build_within, self.root / ".builds")
-        return await asyncio.to_thread(self._keep, copied, scratch, chosen, files.name)
+        return await asyncio.to_thread(self._keep, copied, scratch, chosen, files)
 
     def _copy(self, source: Source, files: _Files, target: Path, chosen: Callable[[str], bool]) -> None:
         target.mkdir()
@@ -96,18 +96,18 @@ class Directory:
     def _is_beside(self, path: Path) -> bool:
         return any(path.is_relative_to(beside) for beside in self._beside)
 
-    def _keep(self, built: Path, scratch: Path, chosen: Callable[[str], bool], name: str) -> Artefact:
+    def _keep(self, built: Path, scratch: Path, chosen: Callable[[str], bool], files: _Files) -> Artefact:
         paths = [path for path in tree.walk(built) if chosen(path)]
         if not paths:
-            raise ArtefactError(f"there are no files to pack in {name}; look at `artefact` in {_CONFIGURATION}")
+            raise ArtefactError(f"there are no files to pack in {files.name}; look at `artefact` in {_CONFIGURATION}")
         packed = scratch / "packed"
         packed.mkdir()
         tree.move(built, paths, packed)
         hexadecimal = tree.seal(packed, paths)
-        self._come_in(packed, self.root / hexadecimal, name)
-        return Artefact(f"sha256:{hexadecimal}", name)
+        self._come_in(packed, self.root / hexadecimal, files)
+        return Artefact(f"sha256:{hexadecimal}", files.name, files.commit)
 
-    def _come_in(self, packed: Path, place: Path, name: str) -> None:
+    def _come_in(self, packed: Path, place: Path, files: _Files) -> None:
         try:
             packed.rename(place)
         except OSError:
@@ -115,7 +115,7 @@ class Directory:
                 raise
         os.utime(place)
         if not (source := _note(place)).exists():
-            source.write_text(f"{name}\n")
+            source.write_text(f"{files.name}\n{files.commit}\n")
 
     def _known(self, version: str) -> Artefact | None:
         """Return the artefact whose digest `version` is; raise ArtefactError when none or several have it."""
@@ -128,7 +128,8 @@ class Directory:
             raise ArtefactError(f"{several} the digest {version}; give all of it, or its source to pack it again")
         os.utime(found[0])
         with suppress(OSError):
-            return Artefact(f"sha256:{found[0].name}", _note(found[0]).read_text().strip())
+            name, _, commit = _note(found[0]).read_text().partition("\n")
+            return Artefact(f"sha256:{found[0].name}", name.strip(), commit.strip())
         return Artefact(f"sha256:{found[0].name}", version)
 
     def _kept(self) -> Iterator[Path]:
