@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.secrets import kept
 from interlock.app.verbs import View
 from interlock.core import facts
 from interlock.core.account import Account
+from interlock.core.curves import Curves, curves_of
 from interlock.core.incident import incident_report
+from interlock.core.recording import RecordingError, read
 from interlock.core.report import deployment_report
 from interlock.core.secrecy import hidden
 from interlock.core.suspects import Found
+from interlock.ports.recordings import RecordingsError
 
 
 def report(
-    view: View, secrets: Path, now: datetime, *, incident: bool = False, found: Found | None = None, head: str = ""
+    view: View,
+    secrets: Path,
+    now: datetime,
+    *,
+    incident: bool = False,
+    found: Found | None = None,
+    head: str = "",
+    curves: Mapping[str, Curves] | None = None,
 ) -> str:
     """Return a run's deployment report, or its incident report (raises NoIncident when nothing was taken back).
 
     `secrets` is the directory of the values that must not stand in it, although a program may have logged them. `found`
-    is what is known of an incident beyond the journal, `head` the audit's.
+    is what is known of an incident beyond the journal, `head` the audit's, `curves` are drawn (see `recorded`).
     """
     if incident:
         return hidden(incident_report(view.plan, accounts_of(view), now, found, head), kept(secrets))
-    return hidden(deployment_report(view.plan, accounts_of(view), now, head), kept(secrets))
+    return hidden(deployment_report(view.plan, accounts_of(view), now, head, curves), kept(secrets))
+
+
+def recorded(view: View, recordings: Path) -> dict[str, Curves]:
+    """Return by rollout id how what was judged of a run moved, where a recording of it can be read."""
+    files, found = RecordingFiles(recordings), {}
+    for account in accounts_of(view):
+        id, back = account.rollout.id, account.moved(back=True)
+        with suppress(RecordingsError, RecordingError):
+            found[id] = curves_of(read(id, files.read(id)), back[0].at if back else None)
+    return found
 
 
 def document(

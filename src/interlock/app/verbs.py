@@ -169,11 +169,12 @@ class App:
 
         `repository` is where an incident's report looks for the commits between the releases.
         """
-        from interlock.app.report import report  # imported late: it needs the judge, and to look must be quick
+        from interlock.app.report import recorded, report  # imported late: it needs the judge
 
         view, found = await self._with_suspects(run, repository, incident=incident)
-        head = await self.audit_head()
-        return report(view, self.state.secrets, self._clock.now(), incident=incident, found=found, head=head)
+        head, now = await self.audit_head(), self._clock.now()
+        curves = None if incident else await asyncio.to_thread(recorded, view, self.state.recordings)
+        return report(view, self.state.secrets, now, incident=incident, found=found, head=head, curves=curves)
 
     async def report_document(
         self, run: str | None = None, *, incident: bool = False, repository: Path | None = None

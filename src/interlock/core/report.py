@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from interlock.core.account import Account, Happened
+from interlock.core.curves import Curves
 from interlock.core.judge.words import count, odds, percent
 from interlock.core.load import Tried
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
+from interlock.core.plot import evidence_plot
 from interlock.core.prose import UNKNOWN, bounded, errors, instant, lasting, moment, p99, rate, section, success, table
 from interlock.core.prose import words as said
 from interlock.core.sample import Events, Side
@@ -18,11 +20,17 @@ from interlock.core.steps import SetWeight
 from interlock.core.weight import ALL
 
 
-def deployment_report(plan: Plan, accounts: Sequence[Account], now: datetime, head: str = "") -> str:
+def deployment_report(
+    plan: Plan,
+    accounts: Sequence[Account],
+    now: datetime,
+    head: str = "",
+    curves: Mapping[str, Curves] | None = None,
+) -> str:
     """Return the report of a run in Markdown; `accounts` are its environments in order, at least one.
 
-    `head` is the audit's, as it is published. What is not on record is said to be not measured. It has no secrets
-    because no record has.
+    `head` is the audit's, as it is published; `curves` by rollout id are what was recorded, None when nobody asked.
+    What is not on record is said to be not measured. It has no secrets because no record has.
     """
     lines = [
         "## Deployment Report",
@@ -35,7 +43,7 @@ def deployment_report(plan: Plan, accounts: Sequence[Account], now: datetime, he
         *section("Feature Flags", flags(accounts)),
         *section("Gates", gates(accounts)),
         *section("Alerts", alerts(accounts)),
-        *section("Evidence", _evidence(accounts)),
+        *section("Evidence", _evidence(accounts, curves)),
         *section("Requests by version", requests(accounts)),
         *section("Drains", _drains(accounts)),
         *section("Approvals", approvals(accounts)),
@@ -237,7 +245,7 @@ def _after(account: Account) -> tuple[str, Side | None]:
 # --- evidence
 
 
-def _evidence(accounts: Sequence[Account]) -> list[str]:
+def _evidence(accounts: Sequence[Account], curves: Mapping[str, Curves] | None) -> list[str]:
     lines: list[str] = []
     for account in accounts:
         criteria = account.rollout.stage.criteria
@@ -248,11 +256,20 @@ def _evidence(accounts: Sequence[Account]) -> list[str]:
             f"- {account.environment}: rolled back at odds of {odds(1 / criteria.alpha)} against the release, proven "
             f"at {odds(1 / criteria.beta)} that it stays below {criteria.margin:g} × the limit"
         ]
+        lines += [] if curves is None else _over_time(account, curves.get(account.rollout.id))
         for one in account.story:
             if one.judgement is not None:
                 lines += ["", f"#### {account.environment}, {instant(one.at)}: {said(_heading(one))}", ""]
                 lines += findings(one)
     return lines
+
+
+def _over_time(account: Account, curves: Curves | None) -> list[str]:
+    """Draw how the evidence grew towards either decision, in a block that every reader of Markdown leaves as it is."""
+    if curves is None:
+        return ["- how it grew cannot be drawn: no recording of it is kept"]
+    plot = evidence_plot(curves)
+    return ["", f"#### {account.environment}: evidence over time", "", "```text", *plot, "```"] if plot else []
 
 
 def _unjudged(account: Account) -> list[str]:
