@@ -241,6 +241,7 @@ async def many(store: Store, runs: int) -> list[str]:
             ended = over(one) if number % 3 == 0 else given_up(approved(one))
             epoch = await store.claim(one.id, "k")
             await store.checkpoint(one.id, epoch, TRAFFIC)
+            await store.tell("mail", one.id, 1)
             is_proof = number % 3 == 0 and environment == "production"
             await store.save(ended, epoch, (entry("done"),), proof=proof(ended) if is_proof else None)
             proven += [one.id] if is_proof else []
@@ -258,6 +259,7 @@ async def test_the_newest_runs_and_those_of_the_newest_proven_releases_stay_whol
     assert [one.rollout for one in await store.proofs("shop", "production")] == proven[:-4:-1]
     assert await store.entries("shop-1-staging") == () != await store.entries("shop-12-staging")
     assert await store.last_checkpoint("shop-1-staging") is None
+    assert (await store.told("mail", "shop-1-staging"), await store.told("mail", "shop-12-staging")) == (0, 1)
     plans = [await store.plan(made_as(n).hash) for n in (1, 12)]
     assert [one is not None for one in plans] == [False, True]
     assert await store.prune(4, 3) == ()
