@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar, cast
 
 from interlock.core.approval import Policy
 from interlock.core.checks import Checks
@@ -16,9 +16,6 @@ from interlock.core.incidents import Incidents
 from interlock.core.on_call import OnCall
 from interlock.core.steps import GateName
 from interlock.core.window import Window
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 OVERRIDABLE = frozenset({GateName.TESTS, GateName.WINDOW})
 """What a person may override with a reason; staging, the way back, health and incidents nobody may."""
@@ -88,9 +85,9 @@ class Conditions:
 
 
 _SECRET = "token_secret"
-S = TypeVar("S", bound="DataclassInstance")
+S = TypeVar("S")
 
 
 def _sealed(source: S, fingerprints: Mapping[str, str]) -> S:
     secret = getattr(source, _SECRET, "")
-    return replace(source, **{_SECRET: fingerprints[secret]}) if secret else source
+    return cast(S, replace(cast(Any, source), **{_SECRET: fingerprints[secret]})) if secret else source

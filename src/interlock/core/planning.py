@@ -117,8 +117,14 @@ def _weights(intent: Intent, known: Known) -> tuple[Weight, ...]:
 
 def _loads(intent: Intent, known: Known) -> bool:
     """Whether synthetic load is wanted, and there are two sides that it can be sent to."""
-    wanted = intent.pace.load is not None and intent.criteria is not None and known.stable is not None
-    return wanted and intent.strategy is not StrategyName.BLUE_GREEN and not _speaks_grpc(intent.release)
+    wanted = intent.pace.load is not None and intent.criteria is not None
+    return wanted and intent.strategy is not StrategyName.BLUE_GREEN and _speak_alike(intent, known)
+
+
+def _speak_alike(intent: Intent, known: Known) -> bool:
+    """Whether both sides understand the same requests: not while a service goes over to gRPC."""
+    stable = known.stable
+    return stable is not None and _speaks_grpc(intent.release) is _speaks_grpc(stable.release)
 
 
 def _speaks_grpc(release: Release) -> bool:
@@ -131,18 +137,19 @@ def _forecast(intent: Intent, known: Known, way: tuple[Weight, ...], load: fores
     criteria, rate = intent.criteria, known.requests_per_second
     if criteria is None or known.stable is None or intent.strategy is StrategyName.BLUE_GREEN:
         return ()
-    notes = [] if intent.pace.load is None or not _speaks_grpc(intent.release) else [_NO_LOAD]
+    alike = _speak_alike(intent, known)
+    notes = [] if intent.pace.load is None or alike else [_NO_LOAD]
     if way[0] != ALL:
         chosen = intent.weights is None and intent.strategy is StrategyName.CANARY
         notes.append(
             foresight.unmeasured(way[0], chosen=chosen)
             if rate is None
-            else foresight.forecast(intent.pace, criteria, rate, way, load, may_load=not _speaks_grpc(intent.release))
+            else foresight.forecast(intent.pace, criteria, rate, way, load, may_load=alike)
         )
     return (*notes, *(load.notes(criteria) if load else ()))
 
 
-_NO_LOAD = "WARNING: no synthetic load is sent, as it speaks HTTP and a gRPC service would only refuse it"
+_NO_LOAD = "WARNING: no synthetic load is sent, as one side speaks gRPC and the other does not"
 
 
 def _first(known: Known, intent: Intent) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def listed(file: Path, name: str, options: str = "") -> str:
 
 def sign(file: Path, text: str = TEXT, namespace: str = NAMESPACE) -> str:
     (file.parent / "text").write_text(text)
-    command = ["ssh-keygen", "-q", "-Y", "sign", "-f", file, "-n", namespace, file.parent / "text"]
+    command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(file), "-n", namespace, str(file.parent / "text")]
     subprocess.run(command, check=True, capture_output=True)
     signature = file.parent / "text.sig"
     found = signature.read_text()
