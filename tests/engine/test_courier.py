@@ -17,6 +17,7 @@ from interlock.core.events import OrderKind
 from interlock.core.news import Kind, News, wanted
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
+from interlock.core.rollout import begin
 from interlock.core.weight import ALL, Weight
 from interlock.engine.courier import AGAIN_AT_MOST, LOOK_BACK, Courier, Reader
 from interlock.engine.readers import Post
@@ -385,8 +386,6 @@ def test_a_filter_keeps_the_end_of_a_trouble_it_lets_through() -> None:
 
 
 def news(kind: Kind, seq: int) -> News:
-    from interlock.core.rollout import begin
-
     one = stage(revision("v2"), revision("v1"))
     plan = Plan("shop", "v2", (one,), EPOCH)
     return News(plan, begin("shop-1-production", "shop-1", plan.hash, one, EPOCH), kind, seq, EPOCH, "why")

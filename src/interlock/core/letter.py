@@ -65,12 +65,20 @@ def _what(news: News) -> str:
 def _story(news: News) -> str:
     match news.kind:
         case Kind.WAITING if isinstance(news.step, Watch):
-            return f"A person's approval is needed before the first users get it, {_until(news)}."
+            return f"{_whose(news)} needed before it goes on, {_until(news)}."
         case Kind.PROMOTED:
             return _share(news)
         case Kind.SUCCEEDED:
             return f"{news.text}.{_after(news)}"
     return f"{news.text}."
+
+
+def _whose(news: News) -> str:
+    policy = news.rollout.stage.conditions.approvals
+    if policy is None:
+        return "A person's approval is"
+    besides = ", none of them who started it," if policy.not_author else ""
+    return f"The signed approval of {policy.needed} of those listed in {policy.listed_in}{besides} is"
 
 
 def _until(news: News) -> str:
@@ -102,7 +110,8 @@ def _ways(news: News) -> list[str]:
     back = f"To go back now: interlock abort {run}"
     match news.kind:
         case Kind.WAITING if isinstance(news.step, Watch):
-            return [f"To let it go on, as a person: interlock approve {run}", back]
+            sign = " --sign KEY" if news.rollout.stage.conditions.approvals else ""
+            return [f"To let it go on, as such a person: interlock approve {run}{sign}", back]
         case Kind.WAITING:
             return [f"To go on: interlock resume {run}. After a day it goes back by itself", back]
         case Kind.HELD if isinstance(news.step, Gate):

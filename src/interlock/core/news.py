@@ -84,7 +84,7 @@ class News:
     @property
     def first(self) -> bool:
         """Whether a deployment begins with it."""
-        return self.kind is Kind.STARTED and self.rollout.stage.environment == self.plan.stages[0].environment
+        return self.seq == 1 and self.rollout.stage.environment == self.plan.stages[0].environment
 
     @property
     def last_environment(self) -> bool:
@@ -130,7 +130,7 @@ def collapsed(pending: Sequence[News], now: datetime) -> tuple[News, ...]:
 def _told(rollout: Rollout, one: Happened) -> tuple[Kind, Step | None] | None:
     match one.kind:
         case "began":
-            return Kind.STARTED, None
+            return _before(rollout, 0) or (Kind.STARTED, None)
         case "held":
             return Kind.HELD, one.step
         case "turned":
@@ -141,6 +141,8 @@ def _told(rollout: Rollout, one: Happened) -> tuple[Kind, Step | None] | None:
             return Kind.STOPPED, None
         case "drift":
             return Kind.DRIFTED, None
+        case "approved":
+            return Kind.ORDERED, one.step
         case "order":
             return _ordered(one)
         case "done" if not one.back:
@@ -150,11 +152,16 @@ def _told(rollout: Rollout, one: Happened) -> tuple[Kind, Step | None] | None:
 
 def _done(rollout: Rollout, one: Happened) -> tuple[Kind, Step | None] | None:
     """A step is done: news when people wait next, or when users get more of the new revision."""
-    following = int(one.data["index"]) + 1 if one.step is not None else len(rollout.stage.steps)
-    step = rollout.stage.steps[following] if following < len(rollout.stage.steps) else None
-    if isinstance(step, Watch) and step.until is Until.APPROVED:
-        return Kind.WAITING, step
-    return (Kind.PROMOTED, one.step) if isinstance(one.step, SetWeight) else None
+    if one.step is None:
+        return None
+    promoted = (Kind.PROMOTED, one.step) if isinstance(one.step, SetWeight) else None
+    return _before(rollout, int(one.data["index"]) + 1) or promoted
+
+
+def _before(rollout: Rollout, index: int) -> tuple[Kind, Step] | None:
+    """Say that people are waited for, where the step that comes now waits for them: a release may even begin so."""
+    step = rollout.stage.steps[index] if index < len(rollout.stage.steps) else None
+    return (Kind.WAITING, step) if isinstance(step, Watch) and step.until is Until.APPROVED else None
 
 
 def _ordered(one: Happened) -> tuple[Kind, Step | None] | None:

@@ -42,6 +42,17 @@ def written(news: News, hide: Callable[[str], str], head: str = "") -> Letter:
     return Letter(news.key, news.thread, news.first, news.at, letter.thread_title(shown), title, text, event)
 
 
+def incident(news: News, report: str, hide: Callable[[str], str], head: str = "") -> Letter:
+    """Write the letter that brings the incident report of a rollout, as an answer in its deployment's thread."""
+    answer = written(news, hide, head)
+    title, text, key = f"Incident report: {answer.subject}", hide(report), f"{news.key}.incident"
+    data = answer.event["data"]
+    custom = {**data["customData"], "title": title, "text": text, "kind": "incident"}
+    context = {**data["context"], "id": key}
+    event = {**answer.event, "id": key, "data": {**data, "context": context, "customData": custom}}
+    return replace(answer, key=key, first=False, title=title, text=text, event=event)
+
+
 @dataclass(frozen=True, slots=True)
 class Chronicle:
     """The deployment log: production's successes are entered, and what a rollback leaves in git is named."""
@@ -110,4 +121,6 @@ class Chronicle:
             old.version if old else "",
             old.artefact.source if old else "",
             self.hide(news.rollout.reason),
+            new.artefact.commit,
+            old.artefact.commit if old else "",
         )

@@ -28,7 +28,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A release that was taken back: where it came from, and where what runs now came from, in the artefacts' words."""
+    """A release that was taken back: where it came from, and where what runs now came from, in the artefacts' words.
+
+    `commit` and `runs_commit` are the commits, where it is known that they came from one.
+    """
 
     key: str
     at: datetime
@@ -39,6 +42,8 @@ class Returned:
     runs: str
     runs_source: str
     reason: str
+    commit: str = ""
+    runs_commit: str = ""
 
 
 class Docs(Protocol):

@@ -17,20 +17,20 @@ _FROM_GIT = re.compile(r"git ([0-9a-f]{7,40})")
 async def drift(log: DeploymentLog, returned: Returned, reports: Path) -> str:
     """Say how git differs from what runs, and where the patch is; "" where they agree."""
     now = f"{returned.environment} runs {returned.runs or 'nothing'}"
-    new, code = _FROM_GIT.fullmatch(returned.source), Path(log.code)
-    if new is None or not code.is_dir():
+    new, code = _named(returned.commit, returned.source), Path(log.code)
+    if not new or not code.is_dir():
         return (
             f"{returned.version} was taken back, {now}. It came from {returned.source or 'elsewhere'}, not from a "
             "commit, so no revert can be proposed: take the change back where it was made"
         )
     branch = await _branch(log, code)
-    commit = await _commit(code, new[1])
+    commit = await _commit(code, new)
     if commit and branch and not await _contains(code, branch, commit):
         return ""  # it was released from elsewhere, and what everybody starts from has not got it
     where = f"git's {branch}" if branch else "git"
-    says = f"{where} says {returned.version} ({new[1]}), {now}"
-    old = _FROM_GIT.fullmatch(returned.runs_source)
-    if old is None or not commit or not (back := await _commit(code, old[1])):
+    says = f"{where} says {returned.version} ({new[:12]}), {now}"
+    old = _named(returned.runs_commit, returned.runs_source)
+    if not old or not commit or not (back := await _commit(code, old)):
         return f"{says}, which came from {returned.runs_source or 'nowhere'}: the commits between them are not known"
     try:
         patch = await _patch(log, returned, commit, back)
@@ -43,6 +43,14 @@ async def drift(log: DeploymentLog, returned: Returned, reports: Path) -> str:
     fits = await _fits(code, branch or commit, path)
     how = f"git -C {code} am {path}" if fits else "it no longer applies as it is, for the branch has gone on"
     return f"{says}. The revert is proposed in {path}, and not applied ({how})"
+
+
+def _named(commit: str, source: str) -> str:
+    """Return the commit that an artefact came from; before they kept it, only their words told."""
+    if commit:
+        return commit
+    told = _FROM_GIT.fullmatch(source)
+    return told[1] if told else ""
 
 
 async def _branch(log: DeploymentLog, code: Path) -> str:
