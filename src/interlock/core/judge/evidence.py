@@ -16,7 +16,6 @@ from interlock.core.judge.flight import Flight
 from interlock.core.judge.latency import Latency, choose
 from interlock.core.judge.mixture import Mixture
 from interlock.core.judge.named import Named, begin_named
-from interlock.core.judge.quick import quick
 from interlock.core.judge.sight import Sight
 from interlock.core.judge.stream import SOME, Count, Limits, Stream, memory
 from interlock.core.sample import Sample, Side
@@ -25,7 +24,6 @@ WEIGHTS = {"errors": 0.55, "catastrophe": 0.02, "latency": 0.43}
 """How alpha is shared: a mean of odds with weights that sum to one keeps the promise for all metrics together."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that the judge knows; `samples` are planned, and `history` is stable's hour before.

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interlock.core.judge.quick import quick
 from interlock.core.judge.stream import Count
 from interlock.core.sample import Side
 
 _LONGEST = 16
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Flight:
     """One side's requests in flight: recent (seconds, started) pairs, those already counted as hung, failures owed."""

@@ -17,7 +17,6 @@ from math import ceil, floor, inf, log, log10, sqrt
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge.baseline import UNKNOWN_CLUSTERING, Baseline
-from interlock.core.judge.quick import quick
 from interlock.core.judge.stream import Count, Limits, Stream
 from interlock.core.sample import Side
 
@@ -39,7 +38,6 @@ class Edge:
     share: float
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Latency:
     """The evidence on slow answers: beyond which edges they are counted, the nearest to p99 first, and what they say.

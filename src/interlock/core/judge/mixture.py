@@ -13,9 +13,7 @@ with w_t = (1 - early) * hazard * (1 - hazard)^(t-1). One number for each altern
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from interlock.core.judge.quick import quick
+from dataclasses import dataclass, fields
 
 EARLY = 0.7
 """Share of the stakes on "so from the first request"; the rest waits for a change later on."""
@@ -23,8 +21,7 @@ EARLY = 0.7
 _CEILING = 1e100
 
 
-@quick
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Mixture:
     """Stakes on the alternatives, and the stake `kept` back for changes to come; `odds` is their sum, 1 at the start.
 
@@ -35,6 +32,13 @@ class Mixture:
     stakes: tuple[float, ...]
     kept: float
     odds: float = 1.0
+
+    def __init__(self, births: tuple[float, ...], stakes: tuple[float, ...], kept: float, odds: float = 1.0) -> None:
+        # Written out, as seven of these are made for each sample: what a frozen dataclass does takes twice as long.
+        _births(self, births)
+        _stakes(self, stakes)
+        _kept(self, kept)
+        _odds(self, odds)
 
     @classmethod
     def start(cls, prior: tuple[float, ...], hazard: float) -> Mixture:
@@ -66,3 +70,6 @@ class Mixture:
             return self
         scale = odds / self.odds
         return Mixture(self.births, tuple([s * scale for s in self.stakes]), self.kept * scale, odds)
+
+
+_births, _stakes, _kept, _odds = (vars(Mixture)[field.name].__set__ for field in fields(Mixture))

@@ -12,7 +12,6 @@ from math import isfinite
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge.baseline import UNKNOWN_CLUSTERING
-from interlock.core.judge.quick import quick
 from interlock.core.judge.sight import Sight
 from interlock.core.judge.stream import SOME, Count, Limits, Stream
 from interlock.core.metric import Metric
@@ -24,7 +23,6 @@ LIKE_LATENCY = 0.43
 _NOTHING: Mapping[str, Events] = {}
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Named:
     """The evidence on one metric that the user names; `share` is its part of the odds against the release.

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interlock.core.judge.quick import quick
 from interlock.core.judge.stream import SOME, Count
 from interlock.core.sample import Sample
 
 _UNMATCHED = 5.0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Sight:
     """When each side was last seen; `unmatched` are canary's requests since stable's last one, at `matched_at`.

@@ -8,14 +8,14 @@ edges at once, failed requests once; the first count is the one that is reported
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import exp, inf
+from typing import NamedTuple
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge import bets
 from interlock.core.judge.interval import interval
 from interlock.core.judge.mixture import Mixture
-from interlock.core.judge.quick import quick
 
 SOME = 1e-6
 """Fewer requests than this are none: what is left of a difference of floating-point counters."""
@@ -25,7 +25,6 @@ _FEW = 0.25  # of the share of bad requests that stable had when the limit was s
 _FORGET = 4.0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Count:
     """One side in one sample: so many requests, so many of them bad by each measure."""
@@ -38,9 +37,7 @@ class Count:
         return Count(self.requests + other.requests, tuple(bad))
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Both sides over the same time: n and m requests and the bad ones, as many of them as are independent."""
 
     canary: Count
@@ -56,7 +53,6 @@ class Pair:
         return cls(canary, n * c, [k * c for k in canary.bad], m * s, [k * s for k in stable.bad])
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Tally:
     """So many requests, so many of them bad; fractional, because memory fades."""
@@ -73,8 +69,7 @@ class Tally:
 NOTHING = Tally()
 
 
-@quick
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Counts:
     """What people are shown and what tells an incident: canary's requests so far, each side's in the last minute.
 
@@ -88,6 +83,24 @@ class Counts:
     stable: float = 0.0
     stable_bad: float = 0.0
     independent: float = 0.0
+
+    def __init__(  # written out: see `Mixture`
+        self,
+        requests: float = 0.0,
+        bad: float = 0.0,
+        recent: float = 0.0,
+        recent_bad: float = 0.0,
+        stable: float = 0.0,
+        stable_bad: float = 0.0,
+        independent: float = 0.0,
+    ) -> None:
+        _requests(self, requests)
+        _bad(self, bad)
+        _recent(self, recent)
+        _recent_bad(self, recent_bad)
+        _stable(self, stable)
+        _stable_bad(self, stable_bad)
+        _independent(self, independent)
 
     def add(self, canary: Count | None, stable: Count | None, left: float, clustering: float) -> Counts:
         """Count one sample; of the last minute only a share is left."""
@@ -130,8 +143,12 @@ class Limits:
         return cls(limits, margins, ratio, 1.0 / criteria.beta, compared, clustering)
 
 
-@quick
-@dataclass(frozen=True, slots=True)
+_requests, _bad, _recent, _recent_bad, _stable, _stable_bad, _independent = (
+    vars(Counts)[field.name].__set__ for field in fields(Counts)
+)
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Stream:
     """The evidence on one kind of bad event. Rates are of the canary unless they say otherwise."""
 
@@ -143,6 +160,26 @@ class Stream:
     before_step: Tally = NOTHING
     waiting: Count | None = None
     stable_waiting: Count | None = None
+
+    def __init__(  # written out: see `Mixture`
+        self,
+        limits: Limits,
+        against: Mixture,
+        relative: Mixture,
+        safe: tuple[Mixture, ...],
+        counts: Counts = Counts(),
+        before_step: Tally = NOTHING,
+        waiting: Count | None = None,
+        stable_waiting: Count | None = None,
+    ) -> None:
+        _limits(self, limits)
+        _against(self, against)
+        _relative(self, relative)
+        _safe(self, safe)
+        _counts(self, counts)
+        _before_step(self, before_step)
+        _waiting(self, waiting)
+        _stable_waiting(self, stable_waiting)
 
     @classmethod
     def start(cls, limits: Limits, hazard: float) -> Stream:
@@ -219,7 +256,7 @@ class Stream:
     @property
     def odds_for(self) -> float:
         """Odds that the margin is not reached, by this step's evidence."""
-        return min([s.odds for s in self.safe])
+        return self.safe[0].odds if len(self.safe) == 1 else min([s.odds for s in self.safe])
 
     @property
     def proven(self) -> bool:
@@ -288,6 +325,11 @@ class Stream:
         """Bet on the canary being worse than stable allows."""
         factors = bets.relative(both.n, both.bad, both.m, both.stable_bad, self.limits.ratio, bets.RELATIVE)
         return self.relative.grow(factors)
+
+
+_limits, _against, _relative, _safe, _counts, _before_step, _waiting, _stable_waiting = (
+    vars(Stream)[field.name].__set__ for field in fields(Stream)
+)
 
 
 def memory(seconds: float) -> float:
