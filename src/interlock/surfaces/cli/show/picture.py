@@ -60,7 +60,7 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
     yield from _waiting(wait, now, width)
     if wait.orders:
         verbs = " | ".join(f"interlock {order} {_subject(view, order)}".replace(" ", FIRM) for order in wait.orders)
-        yield from _line("Move it", f"{verbs} (any user of this account)", width)
+        yield from _line("Move it", f"{verbs} ({_who(rollout, wait.orders)})", width)
     place = len(view.rollouts)
     where = f"{stage.environment} ({place} of {len(view.plan.stages)}), {stage.strategy.value}"
     yield from _line("Environment", where, width)
@@ -76,6 +76,11 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
         yield from _line("Unproven", said, width, "yellow")
     for said in (said for one in view.rollouts for said in one.synthetic):
         yield from _line("Synthetic", said, width, "yellow")
+
+
+def _who(rollout: Rollout, orders: tuple[str, ...]) -> str:
+    signed = "approve" in orders and rollout.stage.conditions.approvals is not None
+    return "approve: with --sign KEY; any user of this account" if signed else "any user of this account"
 
 
 def _status(rollout: Rollout, now: datetime) -> str:

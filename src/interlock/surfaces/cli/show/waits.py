@@ -58,7 +58,7 @@ def _what(rollout: Rollout, step: Step) -> str:
         case SetWeight(weight=weight):
             return f"{weight} of the traffic on {rollout.stage.revision.name}, observed at the data plane"
         case Watch(until=Until.APPROVED):
-            return "a person's approval"
+            return _whose_approval(rollout)
         case Watch(until=Until.RECOVERED):
             return f"health and error rate back to normal for {spell(step.duration)}"
         case Watch(until=Until.PROVEN) if rollout.observed >= step.duration:
@@ -69,6 +69,16 @@ def _what(rollout: Rollout, step: Step) -> str:
         case Drain():
             return f"the requests under way on {step.revision}"
     return str(step)
+
+
+def _whose_approval(rollout: Rollout) -> str:
+    policy = rollout.stage.conditions.approvals
+    if policy is None:
+        return "a person's approval"
+    given = len({one.by for one in rollout.approvals if one.index == rollout.index})
+    people = "somebody" if policy.needed == 1 else f"{policy.needed} people"
+    so_far = f" ({given} so far)" if given else ""
+    return f"the approval of {people}{so_far}, signed by a key that {policy.listed_in} lists"
 
 
 def _within(step: Step) -> timedelta | None:
