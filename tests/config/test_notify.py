@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 import typing
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from tests.config.test_load import TEN, one, read
 from tests.engine.stories import revision, stage
 
 from interlock.adapters.memory import EPOCH
+from interlock.adapters.notify.webhook import signature
 from interlock.config import notify
 from interlock.core.channel import Apprise, Channel, DeploymentLog, Mail, Security, Webhook, references, sealed
 from interlock.core.news import Kind
@@ -113,3 +116,25 @@ def test_two_channels_of_one_name_are_refused(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_with_the_log_is_said(tmp_path: Path, docs: str, said: str) -> None:
     assert said in one(tmp_path, f"{TEN}docs: {docs}\n")
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "notify.md").read_text()
+
+
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL))
+def test_the_examples_of_the_manual_load(tmp_path: Path, example: str) -> None:
+    file = read(tmp_path, example)
+    assert file.channels or file.log
+
+
+def test_the_manual_verifies_what_we_sign() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    scope: dict[str, typing.Any] = {}
+    exec(code, scope)
+    at, body, key = int(time.time()), b'{"id": "a"}', b"a key"
+    headers = {"webhook-id": "a", "webhook-timestamp": str(at), "webhook-signature": signature(key, "a", at, body)}
+    assert scope["ours"](headers, body, key) and not scope["ours"](headers, body + b" ", key)
+
+
+def test_the_manual_has_every_word_for_news() -> None:
+    assert [kind.value for kind in Kind if f"| `{kind.value}`" not in PAGE and f"`{kind.value}` |" not in PAGE] == []
