@@ -85,6 +85,7 @@ def test_a_release_that_refuses_payments_at_status_200_is_taken_back_by_what_the
     assert "judged and to be proven too, by what each instance shows at /metrics: refused-payments" in output
     assert "v2 runs in production" in output
     assert 'checkouts_total{result="refused"} of checkouts_total' in output and "FAILED: " not in output
+    assert re.search(r"- refused-payments: \S+ % \([\d,]+ of [\d,]+ events\) beside it → \S+ % \(", output)
     newest, before, *_ = asyncio.run(App(StateDirectory(state)).history(2))
     assert newest.phase is Phase.ROLLED_BACK and newest.quarantine and newest.stage.environment == "production"
     assert "canary events of refused-payments were bad" in newest.reason and "requests failed" not in newest.reason
