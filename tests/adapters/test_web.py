@@ -99,6 +99,14 @@ async def test_no_error_gives_a_secret_away(url: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize("token", ["geheim\nX: 1", "geheim-ü€", "geheim\x00"])
+async def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str) -> None:
+    async with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as url:
+        with pytest.raises(WebError) as caught:
+            await ask("GET", url, headers={"Authorization": token}, timeout=SOON)
+    assert "geheim" not in str(caught.value)
+
+
 async def test_rubbish_is_no_answer() -> None:
     async with server(says(b"\x00\x01rubbish\r\n\r\n")) as url:
         with pytest.raises(WebError):

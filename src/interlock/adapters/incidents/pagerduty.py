@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from interlock.adapters.web import WebError, ask
+from interlock.adapters.web import WebError, ask, shown
 from interlock.core.incidents import Incident, PagerDuty
 from interlock.ports.incidents import IncidentsError
 
@@ -32,26 +32,34 @@ class Incidents:
         return tuple(found)
 
     async def _page(self, source: PagerDuty, offset: int, within: timedelta) -> tuple[list[Incident], bool]:
-        query = [("statuses[]", "triggered"), ("statuses[]", "acknowledged"), ("limit", PAGE), ("offset", offset)]
-        query += [("service_ids[]", service) for service in source.services]
-        headers = {
-            "Authorization": f"Token token={self._secret(source.token_secret)}",
-            "Accept": "application/vnd.pagerduty+json;version=2",
-        }
+        # Without `date_range` PagerDuty leaves out what was opened more than a month ago.
+        query = [("statuses[]", "triggered"), ("statuses[]", "acknowledged"), ("date_range", "all")]
+        query += [("limit", str(PAGE)), ("offset", str(offset)), *(("service_ids[]", one) for one in source.services)]
+        address = f"{source.url}/incidents?{urlencode(query)}"
         try:
-            answer = await ask("GET", f"{source.url}/incidents?{urlencode(query)}", headers=headers, timeout=within)
-            found = answer.good().json()
+            found = (await ask("GET", address, headers=self._headers(source), timeout=within)).good().json()
         except WebError as error:
             raise IncidentsError(str(error)) from error
         try:
             return [_incident(one, source) for one in found["incidents"]], bool(found["more"])
-        except (KeyError, TypeError) as error:
-            raise IncidentsError(f"{source.url} is no PagerDuty: its answer lacks {error}") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise IncidentsError(
+                f"{shown(source.url)} is no PagerDuty: expected incidents with an id and a service, and whether there "
+                f"are more ({type(error).__name__}: {error})"
+            ) from error
+
+    def _headers(self, source: PagerDuty) -> dict[str, str]:
+        try:
+            token = self._secret(source.token_secret)
+        except OSError as error:
+            raise IncidentsError(f"the token for {shown(source.url)} cannot be read: {error.strerror}") from error
+        return {"Authorization": f"Token token={token}", "Accept": "application/vnd.pagerduty+json;version=2"}
 
 
 def _incident(found: Mapping[str, Any], source: PagerDuty) -> Incident:
     service = (found.get("service") or {}).get("id")
-    return Incident(found["id"], str(found.get("title", "")), _moment(found), service in source.mine, "PagerDuty")
+    title = str(found.get("title") or "")
+    return Incident(str(found["id"]), title, _moment(found), service in source.mine, "PagerDuty")
 
 
 def _moment(found: Mapping[str, Any]) -> datetime | None:

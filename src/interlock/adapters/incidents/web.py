@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from interlock.adapters.web import WebError, ask
+from interlock.adapters.web import WebError, ask, shown
 from interlock.core.incidents import Incident, Web
 from interlock.ports.incidents import IncidentsError
 
@@ -18,16 +19,25 @@ class Listed:
 
     async def active(self, source: Web, within: timedelta) -> tuple[Incident, ...]:
         """Return the items that are open."""
-        token = self._secret(source.token_secret) if source.token_secret else ""
-        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         try:
-            found = at((await ask("GET", source.url, headers=headers, timeout=within)).good().json(), source.items)
+            answer = await ask("GET", source.url, headers=self._headers(source), timeout=within)
+            found = at(answer.good().json(), source.items)
         except WebError as error:
             raise IncidentsError(str(error)) from error
         if not isinstance(found, list):
-            where = source.items or "the answer"
-            raise IncidentsError(f"{source.url}: expected a list at {where}, found {type(found).__name__}")
+            where = source.items or "the top"
+            instead = "nothing" if found is None else type(found).__name__
+            raise IncidentsError(f"{shown(source.url)}: expected a list at {where} of its answer, found {instead}")
         return tuple(_incident(item, source) for item in found if _open(item, source))
+
+    def _headers(self, source: Web) -> dict[str, str]:
+        if not source.token_secret:
+            return {"Accept": "application/json"}
+        try:
+            token = self._secret(source.token_secret)
+        except OSError as error:
+            raise IncidentsError(f"the token for {shown(source.url)} cannot be read: {error.strerror}") from error
+        return {"Accept": "application/json", "Authorization": f"Bearer {token}"}
 
 
 def at(value: object, name: str) -> object:
@@ -42,16 +52,22 @@ def _open(item: object, source: Web) -> bool:
     if not source.open_field:
         return True
     state = at(item, source.open_field)
-    return state is None or str(state) in source.open_values
+    return state is None or _among(state, source.open_values)
+
+
+def _among(value: object, wanted: tuple[str, ...]) -> bool:
+    """Whether a value, or one of a list of them, is wanted; true and 1 are written as in JSON."""
+    values = value if isinstance(value, list) else [value]
+    return any((one if isinstance(one, str) else json.dumps(one)) in wanted for one in values)
 
 
 def _incident(item: object, source: Web) -> Incident:
     id = at(item, source.id)
     if id is None:
-        raise IncidentsError(f"{source.url}: expected an id at {source.id} in each item, found none")
-    mine = bool(source.mine_field) and str(at(item, source.mine_field)) in source.mine_values
+        raise IncidentsError(f"{shown(source.url)}: expected an id at {source.id} in each item, found none")
+    mine = bool(source.mine_field) and _among(at(item, source.mine_field), source.mine_values)
     since = _moment(at(item, source.since)) if source.since else None
-    return Incident(str(id), str(at(item, source.title) or ""), since, mine, source.url)
+    return Incident(str(id), str(at(item, source.title) or ""), since, mine, shown(source.url))
 
 
 def _moment(value: object) -> datetime | None:
