@@ -27,9 +27,7 @@ def test_spaces_and_a_last_comma_do_no_harm() -> None:
     assert Series.parse(' a { x = "1", y=~"2" , } ') == Series("a", (Label("x", "=", "1"), Label("y", "=~", "2")))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a b", "1a", "a{x}", 'a{x="1"', "rate(a[5m])", 'a{x=~"("}', 'a{x="1" y="2}']
-)
+@pytest.mark.parametrize("text", ["", "a b", "1a", "a{x}", 'a{x="1"', "rate(a[5m])", 'a{x=~"("}', 'a{x="1" y="2}'])
 def test_what_is_no_series_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         Series.parse(text)
