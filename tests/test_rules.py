@@ -21,8 +21,8 @@ CORE = sorted((PACKAGE / "core").rglob("*.py"))
 # Something else as pure may join; a clock, a random number, a file, a process or a log may not.
 PURE = frozenset(
     "__future__ abc base64 binascii bisect calendar collections contextlib copy dataclasses datetime decimal difflib "
-    "enum fractions functools graphlib hashlib heapq hmac html itertools json math numbers operator re statistics string "
-    "struct textwrap types typing unicodedata zoneinfo".split()
+    "enum fractions functools graphlib hashlib heapq hmac html itertools json math numbers operator re statistics "
+    "string struct textwrap types typing unicodedata zoneinfo".split()
 )
 # By these a module could reach the outside without an import that shows it.
 BUILT_IN = frozenset("open input print exec eval breakpoint __import__".split())
