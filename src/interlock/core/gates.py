@@ -25,6 +25,8 @@ class Answer:
     final: bool = False
     overridden: str = ""
 
+_NAMED = 5
+
 
 def not_quarantined(release: Release, quarantine: Iterable[tuple[str, str, str]]) -> Answer:
     """Open unless the release failed a verdict: `quarantine` holds (identity, rollout, reason)."""
@@ -66,7 +68,9 @@ def verdict(where: str, found: Mapping[str, str], required: Collection[str]) -> 
     names = list(required) or list(found)
     bad = [f"{name} ({found[name]})" for name in names if found.get(name)]
     if missing or bad:
-        return Answer(False, f"{where}: {', '.join([*bad, *(f'{name} is not there' for name in missing)])}")
+        wrong = [*bad, *(f"{name} is not there" for name in missing)]
+        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        return Answer(False, f"{where}: {', '.join(wrong[:_NAMED])}{more}")
     if not names:
         return Answer(False, f"{where}: there are no checks")
     return Answer(True, f"{where}: {len(names)} check{'s' if len(names) > 1 else ''} passed")

@@ -16,7 +16,8 @@ from interlock.core.gates import Answer, verdict
 from interlock.core.release import Release
 
 _GOOD = frozenset({"success", "neutral", "skipped"})
-_PAGES = 10
+_PAGES, _EACH = 10, 100
+_UNKNOWN = (" answered 404", " answered 422")
 
 
 class GitHubChecks:
@@ -33,28 +34,38 @@ class GitHubChecks:
                 False, f"{where}: {release.version} was made from no commit, so no checks are known of it", True
             )
         try:
-            found = await self._checks(source, commit, within) | await self._statuses(source, commit, within)
+            found = await self._checks(source, commit, within)
+            for name, standing in await self._statuses(source, commit, within):
+                found[name] = found.get(name) or standing
         except WebError as error:
-            return Answer(False, str(error))
+            return Answer(False, f"{error}{_unknown(error, commit)}")
+        except OSError:
+            return Answer(False, f"{where}: its token is not kept here; plan again where it can be read")
         except (KeyError, TypeError, AttributeError) as error:
             return Answer(False, f"{source.url} is no GitHub: its answer has not the shape expected ({error!r})")
         return verdict(f"{where} at {commit[:7]}", found, source.required)
 
     async def _checks(self, source: GitHub, commit: str, within: timedelta) -> dict[str, str]:
-        """Return the newest run of each check, by name: "" when it passed, else how it stands."""
+        """Return how each check stands, by name: "" when it passed. Of several of one name the worst counts."""
         found: dict[str, str] = {}
-        for page in range(1, _PAGES + 1):
-            query = {"filter": "latest", "per_page": "100", "page": str(page)}
-            answer = await self._get(source, f"commits/{commit}/check-runs", query, within)
-            runs = answer["check_runs"]
-            found |= {run["name"]: _standing(run) for run in runs}
-            if len(runs) < 100:
-                break
+        for run in await self._pages(source, f"commits/{commit}/check-runs", "check_runs", within):
+            found[run["name"]] = found.get(run["name"]) or _standing(run)
         return found
 
-    async def _statuses(self, source: GitHub, commit: str, within: timedelta) -> dict[str, str]:
-        answer = await self._get(source, f"commits/{commit}/status", {"per_page": "100"}, within)
-        return {one["context"]: "" if one["state"] == "success" else str(one["state"]) for one in answer["statuses"]}
+    async def _statuses(self, source: GitHub, commit: str, within: timedelta) -> list[tuple[str, str]]:
+        found = await self._pages(source, f"commits/{commit}/status", "statuses", within)
+        return [(one["context"], "" if one["state"] == "success" else str(one["state"])) for one in found]
+
+    async def _pages(self, source: GitHub, path: str, what: str, within: timedelta) -> list[Mapping[str, Any]]:
+        """Return what is on all pages; raise WebError when there is no end of them."""
+        found: list[Mapping[str, Any]] = []
+        for page in range(1, _PAGES + 1):
+            query = {"filter": "latest", "per_page": str(_EACH), "page": str(page)}
+            some = (await self._get(source, path, query, within))[what]
+            found += some
+            if len(some) < _EACH:
+                return found
+        raise WebError(f"GitHub {source.repository} has more than {_PAGES * _EACH} checks of one commit")
 
     async def _get(self, source: GitHub, path: str, query: Mapping[str, str], within: timedelta) -> Any:
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
@@ -68,3 +79,10 @@ def _standing(run: Mapping[str, Any]) -> str:
     if run["status"] != "completed":
         return str(run["status"]).replace("_", " ")
     return "" if run["conclusion"] in _GOOD else str(run["conclusion"]).replace("_", " ")
+
+
+def _unknown(error: WebError, commit: str) -> str:
+    """Say what is likely behind an answer that does not say it: GitHub hides what a token may not see."""
+    if not str(error).endswith(_UNKNOWN):
+        return ""
+    return f": is {commit[:7]} pushed, the repository's name right, and may the token see it?"

@@ -15,7 +15,7 @@ from interlock.core.gates import Answer, verdict
 from interlock.core.release import Release
 
 _GOOD = frozenset({"success", "skipped"})
-_PAGES = 10
+_PAGES, _EACH = 10, 100
 
 
 class GitLabChecks:
@@ -34,24 +34,26 @@ class GitLabChecks:
         try:
             return verdict(f"{where} at {commit[:7]}", await self._statuses(source, commit, within), source.required)
         except WebError as error:
-            return Answer(False, str(error))
+            hint = f": is {commit[:7]} pushed, the project's name right, and may the token see it?"
+            return Answer(False, f"{error}{hint if str(error).endswith(' answered 404') else ''}")
+        except OSError:
+            return Answer(False, f"{where}: its token is not kept here; plan again where it can be read")
         except (KeyError, TypeError, AttributeError) as error:
             return Answer(False, f"{source.url} is no GitLab: its answer has not the shape expected ({error!r})")
 
     async def _statuses(self, source: GitLab, commit: str, within: timedelta) -> dict[str, str]:
-        """Return each status by name: "" when it passed or may fail, else how it stands."""
+        """Return how each job stands, by name: "" when it passed or may fail. Of those of one name the worst counts."""
         project = quote(source.project, safe="")
         url = f"{source.url}/api/v4/projects/{project}/repository/commits/{commit}/statuses"
         headers = {"PRIVATE-TOKEN": self._secret(source.token_secret)} if source.token_secret else {}
         found: dict[str, str] = {}
         for page in range(1, _PAGES + 1):
-            answer = await ask(
-                "GET", url, query={"per_page": "100", "page": str(page)}, headers=headers, timeout=within
-            )
+            query = {"per_page": str(_EACH), "page": str(page)}
+            answer = await ask("GET", url, query=query, headers=headers, timeout=within)
             statuses = answer.good().json()
             for one in statuses:
                 well = one["status"] in _GOOD or bool(one.get("allow_failure"))
-                found[one["name"]] = "" if well else str(one["status"])
-            if len(statuses) < 100:
-                break
-        return found
+                found[one["name"]] = found.get(one["name"]) or ("" if well else str(one["status"]))
+            if len(statuses) < _EACH:
+                return found
+        raise WebError(f"GitLab {source.project} has more than {_PAGES * _EACH} statuses of one commit")

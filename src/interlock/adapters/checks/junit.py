@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import glob
+import stat
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -40,7 +41,7 @@ def _read(source: JUnit) -> Answer:
             if why := _unfit(path, source.newer_than):
                 return Answer(False, why)
             tests, failed = _count(path)
-        except (OSError, ParseError, ValueError) as error:
+        except (OSError, ParseError, ValueError, LookupError) as error:  # the last: no such encoding
             return Answer(False, f"{path} is no test report: {getattr(error, 'strerror', '') or error}")
         ran, bad = ran + tests, bad + failed
     return _verdict(source.path, ran, bad)
@@ -55,6 +56,8 @@ def _verdict(where: str, ran: int, bad: list[str]) -> Answer:
 
 def _unfit(path: Path, newer_than: timedelta | None) -> str:
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # what is read from a pipe may never end
+        return f"{path} is no file"
     if found.st_size > _LARGEST:
         return f"{path} is longer than {_LARGEST} bytes"
     age = timedelta(seconds=round(max(0.0, time.time() - found.st_mtime)))
@@ -71,9 +74,10 @@ def _count(path: Path) -> tuple[int, list[str]]:
     ran, bad = 0, []
     for _, element in iterparse(path):
         if element.tag == "testcase":
-            if element.find("skipped") is None:
+            failed = element.find("failure") is not None or element.find("error") is not None
+            if failed or element.find("skipped") is None:
                 ran += 1
-            if element.find("failure") is not None or element.find("error") is not None:
+            if failed:
                 bad.append(f"{element.get('classname', '')}.{element.get('name', '?')}".lstrip("."))
             element.clear()
         elif element.tag == "testsuite" and element.find("error") is not None:

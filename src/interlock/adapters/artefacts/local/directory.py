@@ -114,8 +114,8 @@ class Directory:
             if not place.is_dir():
                 raise
         os.utime(place)
-        if not (source := _note(place)).exists():
-            source.write_text(f"{files.name}\n{files.commit}\n")
+        if not (note := _note(place)).exists() or (files.commit and not _noted(note)[1]):
+            note.write_text(f"{files.name}\n{files.commit}\n")
 
     def _known(self, version: str) -> Artefact | None:
         """Return the artefact whose digest `version` is; raise ArtefactError when none or several have it."""
@@ -128,8 +128,7 @@ class Directory:
             raise ArtefactError(f"{several} the digest {version}; give all of it, or its source to pack it again")
         os.utime(found[0])
         with suppress(OSError):
-            name, _, commit = _note(found[0]).read_text().partition("\n")
-            return Artefact(f"sha256:{found[0].name}", name.strip(), commit.strip())
+            return Artefact(f"sha256:{found[0].name}", *_noted(_note(found[0])))
         return Artefact(f"sha256:{found[0].name}", version)
 
     def _kept(self) -> Iterator[Path]:
@@ -193,8 +192,14 @@ def _chooser(include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], 
 
 
 def _note(place: Path) -> Path:
-    """Where an artefact came from when it was first packed."""
+    """Where an artefact came from when it was first packed, or first from a commit."""
     return place.with_suffix(".source")
+
+
+def _noted(note: Path) -> tuple[str, str]:
+    """Return what a note says: where it came from in words, and the commit, "" when there is none."""
+    name, _, commit = note.read_text().partition("\n")
+    return name.strip(), commit.strip()
 
 
 @contextmanager
