@@ -14,7 +14,7 @@ from interlock.core.gates import Answer
 from interlock.core.incidents import Incident
 from interlock.core.on_call import Person
 from interlock.core.release import Release
-from interlock.core.window import Period, Window
+from interlock.core.window import Entries, Period, Window
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Surroundings:
     fires: list[Incident] = field(default_factory=list)
     staff: tuple[Person, ...] = (Person("ada"),)
     entries: tuple[Period, ...] = ()
+    copy: str = ""
     fails: dict[str, Exception] = field(default_factory=dict)
     hangs: dict[str, timedelta] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
@@ -44,10 +45,10 @@ class Surroundings:
         await self._answer("on-call")
         return self.staff
 
-    async def periods(self, window: Window, at: datetime, within: timedelta) -> tuple[Period, ...]:
+    async def periods(self, window: Window, at: datetime, within: timedelta) -> Entries:
         """List the entries."""
         await self._answer("calendar")
-        return self.entries
+        return Entries(self.entries, self.copy)
 
     async def _answer(self, port: str) -> None:
         self.asked[port] = self.asked.get(port, 0) + 1

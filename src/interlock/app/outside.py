@@ -11,12 +11,14 @@ from interlock.adapters.checks.command import Commands
 from interlock.adapters.checks.github import GitHubChecks
 from interlock.adapters.checks.gitlab import GitLabChecks
 from interlock.adapters.checks.junit import JUnitReports
+from interlock.adapters.feed import Feed
 from interlock.adapters.incidents.alertmanager import Alerts
 from interlock.adapters.incidents.flagged import Files
 from interlock.adapters.incidents.pagerduty import Incidents as PagerDutyIncidents
 from interlock.adapters.incidents.web import Listed
 from interlock.adapters.on_call.pagerduty import OnCalls
 from interlock.adapters.on_call.roster import Turns
+from interlock.adapters.on_call.rota import Rotas
 from interlock.app.state import StateDirectory
 from interlock.core import checks, incidents, on_call
 from interlock.core.gates import Answer
@@ -54,6 +56,7 @@ def surroundings(state: StateDirectory) -> Outside:
     def secret(name: str) -> str:
         return (state.secrets / name).read_text().strip()
 
+    feed = Feed()
     kinds = Kinds(
         {
             checks.GitHub: GitHubChecks(secret),
@@ -66,6 +69,7 @@ def surroundings(state: StateDirectory) -> Outside:
             incidents.Flagged: Files(),
             on_call.PagerDuty: OnCalls(secret),
             on_call.Roster: Turns(),
+            on_call.Rota: Rotas(feed),
         }
     )
-    return Outside(kinds, kinds, kinds, Feeds())
+    return Outside(kinds, kinds, kinds, Feeds(feed))

@@ -27,9 +27,10 @@ class Roster:
 
 @dataclass(frozen=True, slots=True)
 class Rota:
-    """An iCalendar feed, by URL or path, whose events are named after who is on call."""
+    """An iCalendar feed, by URL or path, whose events are named after who is on call; whole days are `timezone`'s."""
 
     calendar: str
+    timezone: str = "UTC"
 
 
 Source = PagerDuty | Roster | Rota

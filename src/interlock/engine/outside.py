@@ -16,7 +16,7 @@ from interlock.core.incidents import Incident, Incidents, Source
 from interlock.core.on_call import OnCall, Person
 from interlock.core.release import Release
 from interlock.core.steps import GateName, spell
-from interlock.core.window import Period, Window
+from interlock.core.window import Entries, Window
 from interlock.engine.ports import Outside
 from interlock.ports.calendar import CalendarError
 from interlock.ports.incidents import IncidentsError
@@ -91,18 +91,18 @@ async def _no_incident(outside: Outside, conditions: Conditions, declared: Incid
 async def _window(outside: Outside, declared: Window, now: datetime) -> Answer:
     try:
         async with asyncio.timeout((declared.timeout + _MORE).total_seconds()):
-            periods = await _periods(outside, declared, now)
+            entries = await _entries(outside, declared, now)
     except CalendarError as error:
         return Answer(False, f"whether the window is open is not known: {error}")
     except Exception as error:
         return Answer(False, f"whether the window is open is not known: {_broken(error, declared.timeout)}")
-    why = window.closed(declared, now, periods)
-    return Answer(not why, why or "open")
+    why = window.closed(declared, now, entries.periods)
+    return Answer(not why, (why or "open") + (f" ({entries.note})" if entries.note else ""))
 
 
-async def _periods(outside: Outside, declared: Window, now: datetime) -> tuple[Period, ...]:
+async def _entries(outside: Outside, declared: Window, now: datetime) -> Entries:
     if not (declared.calendar or declared.holidays):
-        return ()
+        return Entries()
     return await outside.calendar.periods(declared, now, declared.timeout)
 
 

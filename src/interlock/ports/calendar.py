@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from interlock.core.window import Period, Window
+from interlock.core.window import Entries, Window
 
 
 class CalendarError(Exception):
@@ -15,5 +15,5 @@ class CalendarError(Exception):
 class Calendar(Protocol):
     """Lists what is in a window's calendar and which days are holidays."""
 
-    async def periods(self, window: Window, at: datetime, within: timedelta) -> tuple[Period, ...]:
-        """Return the freezes and holidays that touch the two weeks around this moment; raise CalendarError."""
+    async def periods(self, window: Window, at: datetime, within: timedelta) -> Entries:
+        """Return the freezes and holidays that touch the two months from this moment on; raise CalendarError."""
