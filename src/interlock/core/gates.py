@@ -25,6 +25,7 @@ class Answer:
     final: bool = False
     overridden: str = ""
 
+
 _NAMED = 5
 
 

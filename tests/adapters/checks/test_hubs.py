@@ -8,7 +8,7 @@ check runs for a Git reference", "Get the combined status for a specific referen
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -42,12 +42,12 @@ def job(name: str, status: str = "success", *, allow_failure: bool = False) -> d
     return {"id": 93, "name": name, "status": status, "sha": COMMIT, "ref": "main", "allow_failure": allow_failure}
 
 
-def page(request: Request, of: list[Any]) -> list[Any]:
+def page(request: Request, of: Sequence[Any]) -> list[Any]:
     each, number = int(request.query["per_page"]), int(request.query["page"])
-    return of[each * (number - 1) : each * number]
+    return list(of[each * (number - 1) : each * number])
 
 
-def hub(runs: list[Any], statuses: list[Any] = []) -> Callable[[Request], Reply]:
+def hub(runs: list[Any], statuses: Sequence[Any] = ()) -> Callable[[Request], Reply]:
     """Answer as GitHub does about a commit that it knows."""
 
     def answer(request: Request) -> Reply:
