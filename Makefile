@@ -61,10 +61,19 @@ bench-judge: $(DEV)
 	@status=0; $(BIN)/python -m bench.evaluator $(ARGS) || status=1; \
 	$(if $(findstring --only,$(ARGS)),,$(BIN)/python -m bench.judged $(filter --quick --write,$(ARGS)) || status=1;) exit $$status
 
-# The real programs that tests and measurements drive.
+# The real programs that tests and measurements drive; each is called as its package is.
+PARTS := wrk prometheus prometheus-alertmanager
+MISSING = $(shell for part in $(PARTS); do command -v $$part >/dev/null || echo $$part; done)
+# Debian starts what it installs: for that time nothing may be started, and nothing is at the next boot.
+POLICY := /usr/sbin/policy-rc.d
+UNSTARTED = if test "$$(id -u)" = 0 && ! test -e $(POLICY); then \
+	trap 'rm -f $(POLICY)' EXIT; printf '%s\n' '\#!/bin/sh' 'exit 101' > $(POLICY); chmod 755 $(POLICY); fi
+
 parts:
-	@command -v wrk >/dev/null || { echo 'Installing wrk'; $(call APT,wrk); } \
-		|| echo 'wrk could not be installed here (Debian, Ubuntu: apt install wrk): tests that need it say so' >&2
+	@missing='$(MISSING)'; test -z "$$missing" && exit; $(UNSTARTED); for part in $$missing; do \
+		echo "Installing $$part"; $(call APT,$$part) && { systemctl disable $$part >/dev/null 2>&1; true; } \
+			|| echo "$$part could not be installed here (Debian, Ubuntu: apt install $$part): tests that need it say so" >&2; \
+	done
 
 $(DEMO): requirements.txt pyproject.toml $(STALE)
 	@python="$(PYTHON)"; \

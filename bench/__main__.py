@@ -19,9 +19,11 @@ PARTS = {
     "cli": "How long a person waits for a command",
     "store": "The store",
     "envoy": "Envoy",
+    "alerts": "From a critical alert to no user on the canary",
     "simulate": "A thousand simulated rollouts",
 }
-TAKE_QUICK = TABLES = ("zero_loss",)
+TAKE_QUICK = ("zero_loss", "alerts")
+TABLES = ("zero_loss",)
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 HEADING = "# Results\n\nMade by `make bench ARGS=--write`.\n"

@@ -29,6 +29,7 @@ from interlock.adapters.line import Unreachable, ask
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App, KeeperError, NoSuchRollout, View
+from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.events import OrderKind
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
@@ -75,6 +76,7 @@ class Wish:
     grpc: bool = False
     load: Recipe | None = None
     hold_at_most: timedelta = Pace().hold_at_most
+    conditions: Conditions = Conditions()
 
 
 class PatientApp(App):
@@ -356,9 +358,11 @@ def _stage(wish: Wish, entrance: Entrance, new: Revision, old: Revision | None) 
         staged=False,
         load=wish.load,
         load_before=wish.weights[:1],
+        conditions=wish.conditions.gates,
     )
     steps, back = LAYOUTS[wish.strategy](new, old, pace), rollback(new, old, pace)
-    return Stage(ENVIRONMENT, entrance, wish.strategy, new, old, steps, back, wish.criteria)
+    conditions = wish.conditions
+    return Stage(ENVIRONMENT, entrance, wish.strategy, new, old, steps, back, wish.criteria, conditions=conditions)
 
 
 def _configuration(wish: Wish) -> Configuration:
