@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.engine.stories import HASTY, Story, busy, play, revision, stage, staging
 
-from interlock.adapters.memory import World
+from interlock.adapters.memory import Behaviour, World
 from interlock.core.criteria import Criteria, WithoutProof
 from interlock.core.events import OrderKind
 from interlock.core.phase import Phase
@@ -169,6 +169,18 @@ def test_a_canary_that_none_of_many_users_reach_does_not_advance(users: int, sto
         ended = await story.ends(await story.deploy(planned))
         assert ended.phase is Phase.ROLLED_BACK
         assert (f"of {users} users reached" in ended.reason) is stops, ended.reason
+
+    play(tell, busy())
+
+
+def test_nothing_begins_while_the_release_to_go_back_to_could_not_be_started_again() -> None:
+    async def tell(story: Story) -> None:
+        planned = await story.ready(StrategyName.CANARY)
+        story.world.behaviours["production-v1"] = Behaviour(launches=False)  # it runs, but its artefact is gone
+        ended = await story.ends(await story.deploy(planned))
+        assert ended.phase is Phase.ROLLED_BACK
+        assert "could not be started again" in ended.reason and "interlock plan v1" in ended.reason
+        assert not any(call.startswith("ensure production-v2") for call in story.world.calls)
 
     play(tell, busy())
 

@@ -171,6 +171,11 @@ class World:
             starts_in = self.behaviour(revision.name).starts_in
             copies.append(_Copy(slot, f"127.0.0.1:{self._ports}", self.monotonic(), starts_in))
 
+    async def launchable(self, revision: Revision) -> None:
+        """Say whether it launches."""
+        if not self.behaviour(revision.name).launches:
+            raise WorkloadError(f"{revision.name}: no such program: {revision.release.configuration.command[0]}")
+
     async def instances(self, revision: str) -> tuple[Instance, ...]:
         """Return what runs, restarting whatever has died meanwhile."""
         return tuple(self._observe(revision, copy) for copy in self._copies.get(revision, []))

@@ -11,6 +11,7 @@ from interlock.core.steps import Gate, GateName
 from interlock.engine.instances import bring_up
 from interlock.engine.ports import Ports, look
 from interlock.engine.scene import LATER, Outcome, Scene, bounded
+from interlock.ports.workload import WorkloadError
 
 
 async def gate(scene: Scene, step: Gate) -> Outcome:
@@ -61,6 +62,11 @@ async def rollback_ready(ports: Ports, stage: Stage) -> gates.Answer:
     if stage.replaces is None:
         return gates.Answer(True, "nothing to go back to: this is the first release; going back stops it")
     old, size = stage.replaces, stage.replaces.release.configuration.instances
+    try:
+        await ports.workload.launchable(old)  # also where it stands whole: an instance may die on the way
+    except WorkloadError as error:
+        again = f"pack it again with: interlock plan {old.release.version}"
+        return gates.Answer(False, f"the rollback's target could not be started again: {error}; {again}")
     missing = await bring_up(ports, old, size)
     if missing is not None:
         return gates.Answer(False, f"the rollback's target {old.name} is not whole: {missing}")

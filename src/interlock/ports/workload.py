@@ -20,6 +20,9 @@ class Workload(Protocol):
         Raises WorkloadError when one cannot even be launched (no such program, artefact missing).
         """
 
+    async def launchable(self, revision: Revision) -> None:
+        """Launch nothing; raise WorkloadError when an instance could not be launched now (artefact, secret missing)."""
+
     async def instances(self, revision: str) -> tuple[Instance, ...]:
         """Return the revision's instances by slot, as last observed (at most about a second ago)."""
 

@@ -42,7 +42,7 @@ class Launch:
             artefact = self.revision.release.artefact
             raise WorkloadError(
                 f"{self.revision.name}: the artefact {artefact.digest} (from {artefact.source}) is not in"
-                f" {self.artefacts}; deploy it again from its source"
+                f" {self.artefacts}; `interlock plan` packs it again from its source"
             )
         argv = tuple(word.replace("{port}", str(port)) for word in self.revision.release.configuration.command)
         label, log = self.label_of(slot), self.log_of(slot)

@@ -68,6 +68,9 @@ class Processes:
             self._forget_if_empty(running)
             self._changed.set()
 
+    async def launchable(self, revision: Revision) -> None:
+        Launch(self._host, revision, self._label, self._artefacts, self._secrets, self._logs).command(0, 0)
+
     async def instances(self, revision: str) -> tuple[Instance, ...]:
         await self.adopt()
         running = self._running.get(revision)
