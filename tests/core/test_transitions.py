@@ -44,27 +44,27 @@ LETTERS = {
 FOLLOWING = {"nothing": "S", "plain": "P", "watch": "P", "person": "W", "last": "L"}
 """Where `>` leads: to what the next step makes of it."""
 
-EVENTS = "done failed held observed unsafe pause resume approve promote abort supersede".split()
+EVENTS = "done failed held observed unsafe pause resume approve promote abort supersede acknowledge".split()
 EXPECTED = """
-phase         step     done failed held observed unsafe pause resume approve promote abort supersede
-progressing   plain    >    B      W    P        B      Z     -      -       -       B     B
-progressing   watch    >    B      W    P        B      Z     -      -       >       B     B
-waiting       plain    >    B      W    W        B      Z     -      -       -       B     B
-waiting       watch    >    B      W    W        B      Z     -      -       >       B     B
-waiting       person   >    B      W    W        B      Z     -      >       -       B     B
-waiting       people   >    B      W    W        B      Z     -      W       -       B     B
-watching      last     >    B      L    L        B      Z     -      -       >       B     B
-paused        plain    -    B      -    -        B      -     P      -       -       B     B
-paused        watch    -    B      -    -        B      -     P      -       -       B     B
-paused        person   -    B      -    -        B      -     W      -       -       B     B
-paused        last     -    B      -    -        B      -     L      -       -       B     B
-rolling-back  more     B    F      B    B        B      -     -      -       -       B     B
-rolling-back  end      R    F      B    B        B      -     -      -       -       B     B
-rolling-back  replaced U    F      B    B        B      -     -      -       -       B     B
-succeeded     end      -    -      -    -        -      -     -      -       -       -     -
-rolled-back   end      -    -      -    -        -      -     -      -       -       -     -
-superseded    end      -    -      -    -        -      -     -      -       -       -     -
-failed        end      -    -      -    -        -      -     -      -       -       B     -
+phase         step     done failed held observed unsafe pause resume approve promote abort supersede acknowledge
+progressing   plain    >    B      W    P        B      Z     -      -       -       B     B         P
+progressing   watch    >    B      W    P        B      Z     -      -       >       B     B         P
+waiting       plain    >    B      W    W        B      Z     -      -       -       B     B         W
+waiting       watch    >    B      W    W        B      Z     -      -       >       B     B         W
+waiting       person   >    B      W    W        B      Z     -      >       -       B     B         W
+waiting       people   >    B      W    W        B      Z     -      W       -       B     B         W
+watching      last     >    B      L    L        B      Z     -      -       >       B     B         L
+paused        plain    -    B      -    -        B      -     P      -       -       B     B         Z
+paused        watch    -    B      -    -        B      -     P      -       -       B     B         Z
+paused        person   -    B      -    -        B      -     W      -       -       B     B         Z
+paused        last     -    B      -    -        B      -     L      -       -       B     B         Z
+rolling-back  more     B    F      B    B        B      -     -      -       -       B     B         -
+rolling-back  end      R    F      B    B        B      -     -      -       -       B     B         -
+rolling-back  replaced U    F      B    B        B      -     -      -       -       B     B         -
+succeeded     end      -    -      -    -        -      -     -      -       -       -     -         -
+rolled-back   end      -    -      -    -        -      -     -      -       -       -     -         -
+superseded    end      -    -      -    -        -      -     -      -       -       -     -         -
+failed        end      -    -      -    -        -      -     -      -       -       B     -         -
 """
 
 

@@ -28,6 +28,12 @@ def keep(directory: Path, references: Iterable[str]) -> dict[str, str]:
     return {reference: _keep(directory, key, _value(reference)) for reference in wanted}
 
 
+def key_for(directory: Path, purpose: str) -> bytes:
+    """Return a key of this state directory for one purpose, which nothing that has another one's can be read by."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return hmac.new(_key(directory), f"interlock {purpose}".encode(), hashlib.sha256).digest()
+
+
 def _value(reference: str) -> bytes:
     kind, _, name = reference.partition(":")
     if kind == "env":

@@ -230,11 +230,14 @@ class App:
         key: str = "",
         seen: Rollout | None = None,
         signed: tuple[str, str] = ("", ""),
+        claims: str = "",
+        channel: str = "",
     ) -> Rollout:
         """Give an order to a run (the newest when none is named); return its rollout after it.
 
         Raises Blocked, or Refused when the run is over: that needs no keeper to be known. Who approves is a name that
         this machine claims and nothing proves, and is recorded so, unless `signed` (text, signature) proves it.
+        `claims` is the name under which somebody acknowledges, `channel` how they do where that is no surface of ours.
         """
         rollouts = await self._run(run)
         order = Order(
@@ -245,14 +248,35 @@ class App:
             self._without_secrets(reason),
             None if seen is None else seen.index,
             None if seen is None else seen.phase,
-            self.channel,
+            channel or self.channel,
             *signed,
+            claims=claims,
         )
         if rollouts[-1].over:
             advance(rollouts[-1], order)
         await self.ensure_keeper()
-        arguments = {"run": rollouts[0].run, "order": self._by_channel(plain(order))}
+        arguments = {"run": rollouts[0].run, "order": _understood(plain(order))}
         return restore(Rollout, await self._change("order", arguments, ANSWERS_WITHIN))
+
+    async def acknowledge(self, run: str | None, name: str = "", token: str = "", reason: str = "") -> Rollout:
+        """Say that somebody on call knows of a run: the local user, or `name`; with a `token` whoever it was given to.
+
+        Raises LinkError for a token that proves nothing, Blocked when that is nobody who is on call.
+        """
+        kind = OrderKind.ACKNOWLEDGE
+        if not token:
+            return await self.order(run, kind, reason, claims=name)
+        from interlock.app.secrets import key_for  # imported late: to look must be quick
+        from interlock.core import link
+
+        given = link.read(token, key_for(self.state.secrets, link.CHANNEL), self._clock.now())
+        if given.order != kind.value:
+            raise link.LinkError(f"this link is to {given.order}, not to {kind.value}")
+        rollouts = await self._run(run or given.rollout)
+        if rollouts[-1].id != given.rollout:
+            raise link.LinkError(f"this link is for {given.rollout}, and this is {rollouts[-1].id}")
+        key, person = link.once(token), given.person
+        return await self.order(given.rollout, kind, reason, key, claims=person, channel=link.CHANNEL)
 
     async def release(self, service: str, identity: str, reason: str) -> bool:
         """Let a release out of quarantine, on record; say whether it was there."""
@@ -367,6 +391,11 @@ def not_driven(told: Mapping[str, Any]) -> dict[str, str]:
         "goes on serving, unwatched by this rollout; it is tried again every few seconds"
         for id, one in told.get("stuck", {}).items()
     }
+
+
+def _understood(order: dict[str, Any]) -> dict[str, Any]:
+    """Return an order without what a keeper of an earlier version does not know, where that says nothing."""
+    return {name: value for name, value in order.items() if (name, value) not in (("channel", LOCAL), ("claims", ""))}
 
 
 async def start_keeper(state: StateDirectory) -> None:

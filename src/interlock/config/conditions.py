@@ -84,7 +84,7 @@ def _rota(block: OnCallBlock, root: Path) -> on_call.Source:
         token = _absolute(pager.token, root)
         return on_call.PagerDuty(pager.schedules, pager.policies, token, pager.url.rstrip("/"))
     if block.calendar:
-        return on_call.Rota(_feed(block.calendar, root))
+        return on_call.Rota(_feed(block.calendar, root), block.timezone)
     return on_call.Roster(block.people, block.start, block.every)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from interlock.config.block import Block
+from interlock.config.calendar import FeedAddress, Place
 from interlock.config.moment import Day, Hours, Moment, Zone
 from interlock.config.quantity import Argv, Duration, Reference
 from interlock.core import checks, incidents, on_call, window
@@ -120,8 +121,8 @@ class WindowBlock(Block):
     open: tuple[Hours, ...] = Field(strict=False, min_length=1, description="such as `mon-fri 09:00-17:00`")
     timezone: Zone = Field(_window.timezone, description="whose hours these are, such as `Europe/Berlin`")
     freezes: tuple[FreezeBlock, ...] = Field((), strict=False, description="days on which nothing is released")
-    calendar: str = Field("", description="an iCalendar feed, by URL or path, whose events are freezes")
-    holidays: str = Field("", description="a country, perhaps with a part: `DE`, `DE-BY`; its holidays are freezes")
+    calendar: FeedAddress = Field("", description="an iCalendar feed, by URL or path, whose events are freezes")
+    holidays: Place = Field("", description="a country, perhaps with a part: `DE`, `DE-BY`; its holidays are freezes")
     when_closed: Literal["finish", "hold", "rollback"] = Field(
         _window.when_closed.value, description="what becomes of a rollout under way when the window closes"
     )
@@ -139,7 +140,10 @@ class OnCallBlock(Block):
     start: Moment | None = Field(None, description="when the first one's turn began (ISO 8601 with offset)")
     every: Duration | None = Field(None, description="how long a turn lasts")
     pagerduty: OnCallPagerDutyBlock | None = Field(None, description="ask PagerDuty")
-    calendar: str = Field("", description="an iCalendar feed, by URL or path, whose events are named after people")
+    calendar: FeedAddress = Field(
+        "", description="an iCalendar feed, by URL or path, whose events are named after people"
+    )
+    timezone: Zone = Field("UTC", description="whose days its whole-day events are")
     acknowledge: bool = Field(_on_call.acknowledge, description="one of them must say that they know of it")
     within: Duration = Field(_on_call.within, description="how long to wait for that")
 

@@ -21,6 +21,7 @@ class OrderKind(StrEnum):
     PROMOTE = "promote"
     ABORT = "abort"
     SUPERSEDE = "supersede"
+    ACKNOWLEDGE = "acknowledge"
 
 
 ALWAYS_HEARD = frozenset({OrderKind.ABORT, OrderKind.SUPERSEDE})
@@ -91,7 +92,7 @@ class Order:
     """What `by` told the rollout. `key` makes twice once; `index` and `phase` are what its sender saw.
 
     `channel` is the surface by which it came. `text` and `signature` prove an approval; whoever checks them says so in
-    `word`, which no sender can.
+    `word`, which no sender can. `claims` is the name under which somebody acknowledges.
     """
 
     at: datetime
@@ -105,6 +106,7 @@ class Order:
     text: str = ""
     signature: str = ""
     word: Proven | None = None
+    claims: str = ""
 
 
 Event = Done | Failed | Held | Observed | Unsafe | Order

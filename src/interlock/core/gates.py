@@ -95,6 +95,23 @@ def on_call(people: Iterable[Person]) -> Answer:
     return Answer(bool(names), f"{names}" if names else "nobody is on call")
 
 
+def acknowledged(answer: Answer, by: str | None, within: timedelta) -> Answer:
+    """Return who is on call as an open answer only once one of them has said that they know of it.
+
+    `by` is who has, "" while nobody has, and None where nothing has begun that they could know of.
+    """
+    if not answer.open:
+        return answer
+    if by is None:
+        return replace(
+            answer, reason=f"{answer.reason}; one of them must acknowledge it within {spell(within)}, once it begins"
+        )
+    if not by:
+        said = f"{answer.reason}: one of those on call must acknowledge it within {spell(within)}"
+        return Answer(False, f"{said} (interlock acknowledge)")
+    return replace(answer, reason=f"{answer.reason}; acknowledged by {by}")
+
+
 def overridden(answer: Answer, word: Override | None) -> Answer:
     """Return an open answer where a person's word opens what is closed; it says so, and what it was without."""
     if answer.open or word is None:

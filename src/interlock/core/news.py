@@ -171,7 +171,7 @@ def _ordered(one: Happened) -> tuple[Kind, Step | None] | None:
             return Kind.WAITING, None
         case OrderKind.ABORT if one.back:
             return Kind.ORDERED, None
-        case OrderKind.RESUME | OrderKind.APPROVE | OrderKind.PROMOTE:
+        case OrderKind.RESUME | OrderKind.APPROVE | OrderKind.PROMOTE | OrderKind.ACKNOWLEDGE:
             return Kind.ORDERED, one.step
     return None
 

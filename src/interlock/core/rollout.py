@@ -33,6 +33,16 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Who of those on call said first that they know of the rollout, when, and by which surface."""
+
+    at: datetime
+    by: str
+    channel: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """A stage of a plan under way: the plan, an index into it, and what is known of how it went.
 
@@ -62,6 +72,7 @@ class Rollout:
     heard: tuple[str, ...] = ()
     stay: Stay | None = None
     synthetic: tuple[str, ...] = ()
+    acknowledged: Acknowledged | None = None
 
     @property
     def over(self) -> bool:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from interlock.core.approval import enough
 from interlock.core.events import ALWAYS_HEARD, Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
 from interlock.core.phase import Phase
-from interlock.core.rollout import Approval, Rollout
+from interlock.core.rollout import Acknowledged, Approval, Rollout
 from interlock.core.steps import Step, Until, Watch
 
 
@@ -76,6 +76,7 @@ TRANSITIONS: tuple[Row, ...] = (
     Row(frozenset({Phase.WAITING, Phase.PROGRESSING}), "held", "always", Phase.WAITING, "held"),
     Row(_GOING | _BACK, "observed", "always", None, "observed"),
     Row(_GOING, "pause", "always", Phase.PAUSED, "paused"),
+    Row(_UNDER_WAY, "acknowledge", "always", None, "acknowledged"),
     Row(_PAUSED, "resume", "a person is waited for", Phase.WAITING, "resumed"),
     Row(_PAUSED, "resume", "the last watch is under way", Phase.WATCHING, "resumed"),
     Row(_PAUSED, "resume", "always", Phase.PROGRESSING, "resumed"),
@@ -189,6 +190,12 @@ def _approval(rollout: Rollout, event: Event) -> Approval:
     )
 
 
+def _acknowledged(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, Order)
+    first = rollout.acknowledged or Acknowledged(event.at, event.by, event.channel, event.reason)
+    return replace(rollout, acknowledged=first)
+
+
 def _held(rollout: Rollout, event: Event) -> Rollout:
     assert isinstance(event, Held)
     return rollout if rollout.going_back else replace(rollout, reason=event.reason)
@@ -296,6 +303,7 @@ _EFFECTS: dict[str, Callable[[Rollout, Event], Rollout]] = {
     "promoted": _promoted,
     "approved": _approved,
     "approved in part": _approved_in_part,
+    "acknowledged": _acknowledged,
     "held": _held,
     "observed": _observed,
     "paused": _paused,

@@ -18,6 +18,7 @@ from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout, begin
 from interlock.core.sample import Reading, difference
 from interlock.core.transitions import Refused
+from interlock.engine.acknowledgements import on_duty
 from interlock.engine.approvals import checked
 from interlock.engine.claim import Claim
 from interlock.engine.drive import Drive
@@ -125,7 +126,8 @@ class Engine:
         if drive is None:
             from_table = newest.id, order.kind.value, newest.phase.value, newest.since
             raise Refused(_finished(*from_table, newest.stage.revision.release.service))
-        return await drive.order(await checked(self._ports, order, drive.rollout))
+        order = await on_duty(self._ports, await checked(self._ports, order, drive.rollout), drive.rollout)
+        return await drive.order(order)
 
     def live(self) -> Mapping[str, Any]:
         """Return what is known of each rollout under way beyond its record: evidence, points, strength."""

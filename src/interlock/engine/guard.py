@@ -57,7 +57,8 @@ class Guard:
         if self._outside is None:
             return Answer(False, f"{gate.value} cannot be asked here")
         conditions, release = rollout.stage.conditions, rollout.stage.revision.release
-        answer = await ask(self._outside, gate, conditions, release, now, _approved_by(rollout))
+        known_to = rollout.acknowledged.by if rollout.acknowledged else ""
+        answer = await ask(self._outside, gate, conditions, release, now, _approved_by(rollout), known_to)
         self._keep(gate, answer)
         return answer
 

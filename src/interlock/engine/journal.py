@@ -48,6 +48,9 @@ def _line(before: Rollout, event: Event, after: Rollout) -> tuple[str, str] | No
             return "held", event.reason
         case Order(kind=OrderKind.APPROVE):
             return "approved", _approval(event, after)
+        case Order(kind=OrderKind.ACKNOWLEDGE):
+            why = f": {event.reason}" if event.reason else ""
+            return "order", f"acknowledged by {event.by}, on call{why}"
         case Order(kind=kind):
             return "order", f"{_PAST[kind]} by {event.by}" + (f": {event.reason}" if event.reason else "")
         case Unsafe() | Held() | Observed():
@@ -81,4 +84,5 @@ _PAST = {
     OrderKind.PROMOTE: "promoted",
     OrderKind.ABORT: "aborted",
     OrderKind.SUPERSEDE: "superseded",
+    OrderKind.ACKNOWLEDGE: "acknowledged",
 }

@@ -26,9 +26,19 @@ _MORE = timedelta(seconds=1)
 
 
 async def ask(
-    outside: Outside, gate: GateName, conditions: Conditions, release: Release, now: datetime, approved_by: str = ""
+    outside: Outside,
+    gate: GateName,
+    conditions: Conditions,
+    release: Release,
+    now: datetime,
+    approved_by: str = "",
+    acknowledged_by: str | None = None,
 ) -> Answer:
-    """Ask one gate about the present moment; `approved_by` is who on call has approved of a fix."""
+    """Ask one gate about the present moment.
+
+    `approved_by` is who on call has approved of a fix, `acknowledged_by` who on call knows of the rollout ("" while
+    nobody does, None where there is none).
+    """
     match gate:
         case GateName.TESTS if conditions.tests is not None:
             answer = await _tests(outside, conditions.tests, release)
@@ -37,7 +47,7 @@ async def ask(
         case GateName.WINDOW if conditions.window is not None:
             answer = await _window(outside, conditions.window, now)
         case GateName.ON_CALL if conditions.on_call is not None:
-            answer = await _on_call(outside, conditions.on_call, now)
+            answer = await _on_call(outside, conditions.on_call, now, acknowledged_by)
         case _:
             return Answer(False, f"{gate.value} is not declared, so nobody can be asked")
     return gates.overridden(answer, conditions.overridden(gate))
@@ -88,27 +98,32 @@ async def _no_incident(outside: Outside, conditions: Conditions, declared: Incid
     return gates.no_incident(found, conditions.fixes, approved_by)
 
 
-async def _window(outside: Outside, declared: Window, now: datetime) -> Answer:
-    try:
-        async with asyncio.timeout((declared.timeout + _MORE).total_seconds()):
-            entries = await _entries(outside, declared, now)
-    except CalendarError as error:
-        return Answer(False, f"whether the window is open is not known: {error}")
-    except Exception as error:
-        return Answer(False, f"whether the window is open is not known: {_broken(error, declared.timeout)}")
-    why = window.closed(declared, now, entries.periods)
-    return Answer(not why, (why or "open") + (f" ({entries.note})" if entries.note else ""))
-
-
-async def _entries(outside: Outside, declared: Window, now: datetime) -> Entries:
+async def entries(outside: Outside, declared: Window, now: datetime) -> Entries:
+    """Return what a window's calendar and holidays have; raise CalendarError."""
     if not (declared.calendar or declared.holidays):
         return Entries()
-    return await outside.calendar.periods(declared, now, declared.timeout)
-
-
-async def _on_call(outside: Outside, declared: OnCall, now: datetime) -> Answer:
     try:
-        return gates.on_call(await people(outside, declared, now))
+        async with asyncio.timeout((declared.timeout + _MORE).total_seconds()):
+            return await outside.calendar.periods(declared, now, declared.timeout)
+    except CalendarError:
+        raise
+    except Exception as error:
+        raise CalendarError(_broken(error, declared.timeout)) from error
+
+
+async def _window(outside: Outside, declared: Window, now: datetime) -> Answer:
+    try:
+        known = await entries(outside, declared, now)
+    except CalendarError as error:
+        return Answer(False, f"whether the window is open is not known: {error}")
+    why = window.closed(declared, now, known.periods)
+    return Answer(not why, (why or "open") + (f" ({known.note})" if known.note else ""))
+
+
+async def _on_call(outside: Outside, declared: OnCall, now: datetime, acknowledged_by: str | None) -> Answer:
+    try:
+        answer = gates.on_call(await people(outside, declared, now))
+        return gates.acknowledged(answer, acknowledged_by, declared.within) if declared.acknowledge else answer
     except OnCallError as error:
         return Answer(False, f"who is on call is not known: {error}")
 

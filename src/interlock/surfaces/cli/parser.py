@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Order": {
         "approve": "let a run go on that waits for a person",
+        "acknowledge": "say that you, who are on call, know of a run",
         "pause": "stop before the next step; safety goes on watching",
         "resume": "go on after a pause",
         "promote": "end the present watch, unproven, on your name",
@@ -59,7 +60,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 """Every command by what it is for, in the order of the help."""
 
 _ABOUTS = {name: about for group in COMMANDS.values() for name, about in group.items()}
-_MODULES = {**dict.fromkeys(COMMANDS["Order"].keys() - {"approve"}, "orders"), "unlock": "lock"}
+_MODULES = {**dict.fromkeys(COMMANDS["Order"].keys() - {"approve", "acknowledge"}, "orders"), "unlock": "lock"}
 _ABOUT = "Deploys services by steps that watch real traffic, and takes a bad release back by itself."
 _AFTER = "`interlock COMMAND --help` says what may follow a command. Exit status: docs/cli.md."
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")

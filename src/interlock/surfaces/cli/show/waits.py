@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
-from interlock.core.steps import Drain, Gate, Load, SetWeight, Smoke, Start, Step, Until, Watch, spell
+from interlock.core.steps import Drain, Gate, GateName, Load, SetWeight, Smoke, Start, Step, Until, Watch, spell
 from interlock.surfaces.cli.show.words import brief
 
 PAUSED_AT_MOST = timedelta(hours=24)
@@ -47,6 +47,8 @@ def waits(rollout: Rollout, now: datetime, lasted: timedelta | None = None) -> W
 
 def _what(rollout: Rollout, step: Step) -> str:
     match step:
+        case Gate() if _unknown_to_on_call(rollout):
+            return "somebody on call, who has to acknowledge it"
         case Gate():
             return str(step)
         case Start(instances=instances):
@@ -101,10 +103,19 @@ def _earliest(rollout: Rollout, step: Step, now: datetime) -> datetime | None:
     return now + step.duration - rollout.observed
 
 
+def _unknown_to_on_call(rollout: Rollout) -> bool:
+    """Whether it waits for one of those on call to say that they know of it."""
+    declared, step = rollout.stage.conditions.on_call, rollout.next_step
+    asked = isinstance(step, Gate) and step.name is GateName.ON_CALL
+    return asked and declared is not None and declared.acknowledge and rollout.acknowledged is None
+
+
 def _orders(rollout: Rollout) -> tuple[str, ...]:
     if rollout.going_back:
         return ()
     step = rollout.next_step
+    if _unknown_to_on_call(rollout):
+        return ("acknowledge", "pause", "abort")
     if isinstance(step, Watch) and step.until is Until.APPROVED:
         return ("approve", "abort")
     return ("pause", "promote", "abort") if isinstance(step, Watch) else ("pause", "abort")
