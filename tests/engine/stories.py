@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from interlock.adapters.memory import EPOCH, Behaviour, World, run
+from interlock.adapters.memory_migrations import MemoryMigrations
 from interlock.adapters.memory_store import MemoryStore
 from interlock.adapters.memory_surroundings import Surroundings
 from interlock.core.criteria import Criteria
@@ -106,17 +107,20 @@ class Story:
     store: FailingStore = field(default_factory=FailingStore)
     around: Surroundings = field(default_factory=Surroundings)
     notary: Signatures | None = None
+    migrations: MemoryMigrations = field(init=False)
     engine: Engine = field(init=False)
     orders: int = 0
 
     def __post_init__(self) -> None:
+        self.migrations = MemoryMigrations(self.world)
         self.engine = self.new_engine()
 
     def new_engine(self) -> Engine:
         world = self.world
         ports = Ports(world, world, world, world, self.store, world, world)
-        outside = Outside(self.around, self.around, self.around, self.around)
-        self.engine = Engine(replace(ports, outside=outside, signatures=self.notary), "keeper")
+        outside = Outside(self.around, self.around, self.around, self.around, self.around)
+        ports = replace(ports, outside=outside, signatures=self.notary, migrations=self.migrations)
+        self.engine = Engine(ports, "keeper")
         return self.engine
 
     async def deploy(self, *stages: Stage, supersede: bool = False) -> str:

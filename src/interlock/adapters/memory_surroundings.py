@@ -6,11 +6,14 @@ Every port of conditions at once. `fails` is raised by whoever is asked, `hangs`
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from interlock.core import checks, incidents, on_call
 from interlock.core.gates import Answer
+from interlock.core.hooks import Hook
 from interlock.core.incidents import Incident
 from interlock.core.on_call import Person
 from interlock.core.release import Release
@@ -29,6 +32,8 @@ class Surroundings:
     fails: dict[str, Exception] = field(default_factory=dict)
     hangs: dict[str, timedelta] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
+    hooks: dict[str, Answer] = field(default_factory=dict)
+    told: list[dict[str, Any]] = field(default_factory=list)
 
     async def passed(self, source: checks.Source, release: Release, within: timedelta) -> Answer:
         """Say what tests say."""
@@ -49,6 +54,12 @@ class Surroundings:
         """List the entries."""
         await self._answer("calendar")
         return Entries(self.entries, self.copy)
+
+    async def ask(self, hook: Hook, facts: Mapping[str, Any], within: timedelta) -> Answer:
+        """Agree, or say what `hooks` has under the name of the hook; the facts are kept."""
+        self.told.append(dict(facts))
+        await self._answer("hooks")
+        return self.hooks.get(str(hook), Answer(True, "go ahead"))
 
     async def _answer(self, port: str) -> None:
         self.asked[port] = self.asked.get(port, 0) + 1

@@ -21,13 +21,13 @@ def programs(state: StateDirectory) -> dict[str, Path]:
 
 
 async def tail(state: StateDirectory, name: str, lines: int) -> tuple[str, ...]:
-    """Return the last lines of a revision's instances (stopped ones too) or of one of our programs, secrets hidden."""
+    """Return the last lines of a revision's migration and instances (stopped ones too), or of one of our programs."""
     program = programs(state).get(name)
     if program is not None:
         text = "\n".join(_end_of(program, lines))
         return tuple(hidden(text, kept(state.secrets)).splitlines())
     parts = (state.instances, SystemClock(), state.label, state.artefacts, state.secrets, check)
-    return await Processes(LocalHost(), *parts).log_tail(name, lines)
+    return await Processes(LocalHost(), *parts).logs(name, lines)
 
 
 def _end_of(path: Path, lines: int) -> tuple[str, ...]:

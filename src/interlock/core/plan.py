@@ -9,10 +9,12 @@ from enum import StrEnum
 from interlock.core.channel import Channel, DeploymentLog
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
+from interlock.core.hooks import Consent, Hook
+from interlock.core.migration import Migration
 from interlock.core.record import plain
 from interlock.core.release import Entrance, Revision, fingerprint
 from interlock.core.route import Route
-from interlock.core.steps import Drain, Gate, Load, Retire, Settle, SetWeight, Smoke, Start, Step, Watch
+from interlock.core.steps import Drain, Gate, Load, Migrate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch
 from interlock.core.weight import Weight
 
 
@@ -31,7 +33,8 @@ class Stage:
     `replaces` is the revision last proven healthy, the rollback's target; None before a first release. `steps` and
     `rollback` name only these two revisions. `criteria` is None where the evidence is health and smoke tests alone.
     `proven_in` is the environment whose proof the staging gate reads. `notes` are what a reader of the plan must know.
-    `conditions` must hold in the world around the release, at the start and all the time.
+    `conditions` must hold in the world around the release, at the start and all the time. `hooks` are asked before it
+    goes on, and told what became of it.
     """
 
     environment: str
@@ -46,6 +49,7 @@ class Stage:
     proof_valid_for: timedelta = timedelta(days=7)
     notes: tuple[str, ...] = ()
     conditions: Conditions = Conditions()
+    hooks: tuple[Hook, ...] = ()
 
     def route(self, weight: Weight) -> Route:
         """Return the route that gives the new revision this weight."""
@@ -97,9 +101,25 @@ class Stage:
                     longest += within
                 case Gate(patience=patience):
                     longest += patience
+                case Migrate(migration=migration):
+                    longest += migration.timeout + self.revision.release.configuration.stop_within
                 case Settle() | Retire():
                     pass
         return longest
+
+    @property
+    def migration(self) -> Migration | None:
+        """What is done once with the new release before it starts."""
+        return next((step.migration for step in self.steps if isinstance(step, Migrate)), None)
+
+    @property
+    def not_undone(self) -> str:
+        """What the rollback cannot undo; "" when there is nothing of that kind."""
+        if self.migration is None:
+            return ""
+        if self.migration.irreversible:
+            return f"going back cannot undo the migration {self.migration} once it has begun: it is IRREVERSIBLE"
+        return f"going back runs no migration: what {self.migration} has changed by then stays"
 
     @property
     def instances(self) -> int:
@@ -112,7 +132,8 @@ class Plan:
     """A release's way through its environments, in order, under one hash.
 
     Each stage names the revision it replaces: a plan is refused when another one has become stable meanwhile.
-    `channels` are told what becomes of it, and it enters itself in `log`.
+    `channels` are told what becomes of it, and it enters itself in `log`. `consents` are the answers of those who were
+    asked before it was built.
     """
 
     service: str
@@ -122,10 +143,11 @@ class Plan:
     by: str = ""
     channels: tuple[Channel, ...] = ()
     log: DeploymentLog | None = None
+    consents: tuple[Consent, ...] = ()
 
     @property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits over all that will be done; when and by whom it was planned is not part of it."""
+        """Sixteen hexadecimal digits over all that will be done; when, by whom and with whose leave is not."""
         told = [*self.channels, *([self.log] if self.log else [])]
         return fingerprint([*(plain(stage) for stage in self.stages), *(plain(one) for one in told)])
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from interlock.core import foresight
+from interlock.core import foresight, hooks, window
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.foresight import AUTO
 from interlock.core.health import ProbeKind
+from interlock.core.hooks import Hook
+from interlock.core.migration import Migration
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.release import Entrance, Protocol, Release, Revision, StickyBy
 from interlock.core.standards import standards
+from interlock.core.steps import GateName
 from interlock.core.strategy import LAYOUTS, Pace, one_by_one, rollback
 from interlock.core.weight import ALL, Weight
+from interlock.core.window import Seen
 
 UNKNOWN_TRAFFIC_STARTS_AT = Weight(500)
 
@@ -37,6 +41,8 @@ class Intent:
     proof_valid_for: timedelta = timedelta(days=7)
     notes: tuple[str, ...] = ()
     conditions: Conditions = Conditions()
+    hooks: tuple[Hook, ...] = ()
+    migration: Migration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +51,14 @@ class Known:
 
     `stable` is the revision last proven healthy, `requests_per_second` its measured traffic (None: not measured),
     `number` counts the revisions that the service has had, so that each gets a name of its own. `answers` of stable's
-    last hour have a latency on record.
+    last hour have a latency on record. `window` is what is known of when the stage's window is open.
     """
 
     stable: Revision | None
     requests_per_second: float | None
     number: int
     answers: float = 0.0
+    window: Seen | None = None
 
 
 def lay_out(intent: Intent, known: Known) -> Stage:
@@ -72,8 +79,11 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         load_before=load.before if load else (),
         conditions=intent.conditions.gates,
         fixes=bool(intent.conditions.fixes),
+        acknowledge_within=_acknowledged(intent.conditions),
+        hooks=hooks.gates(intent.hooks),
+        migration=intent.migration,
     )
-    return Stage(
+    stage = Stage(
         intent.environment,
         intent.entrance,
         intent.strategy,
@@ -92,7 +102,23 @@ def lay_out(intent: Intent, known: Known) -> Stage:
             *_forecast(intent, known, way, load),
         ),
         intent.conditions,
+        intent.hooks,
     )
+    return replace(stage, notes=(*stage.notes, *_window(intent.conditions, known, stage)))
+
+
+def _acknowledged(conditions: Conditions) -> timedelta | None:
+    declared = conditions.on_call
+    return declared.within if declared is not None and declared.acknowledge else None
+
+
+def _window(conditions: Conditions, known: Known, stage: Stage) -> tuple[str, ...]:
+    """Say whether the stage fits into its window, and what follows where it does not."""
+    if conditions.window is None or known.window is None:
+        return ()
+    if word := conditions.overridden(GateName.WINDOW):
+        return (f"the window is overridden by {word.by}: {word.reason}",)
+    return window.notes(conditions.window, known.window, stage.shortest, stage.longest)
 
 
 def already_running(intent: Intent, known: Known) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from interlock.core.migration import Migration
 from interlock.core.weight import Weight
 
 
@@ -23,6 +24,9 @@ class GateName(StrEnum):
     NO_INCIDENT = "no-incident"
     WINDOW = "window"
     ON_CALL = "on-call"
+    BEFORE_START = "before-start"
+    BEFORE_TRAFFIC = "before-traffic"
+    BEFORE_PROMOTION = "before-promotion"
 
 
 class Until(StrEnum):
@@ -43,6 +47,17 @@ class Gate:
 
     def __str__(self) -> str:
         return f"gate: {self.name.value.replace('-', ' ')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """Have the release's migration done, once for this release here, before any of its instances starts."""
+
+    revision: str
+    migration: Migration
+
+    def __str__(self) -> str:
+        return f"migration: {self.migration}" + (" (IRREVERSIBLE)" if self.migration.irreversible else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +126,23 @@ class Watch:
     """Observe for at least `duration` of seen time; end well when `until` holds.
 
     At `duration` without what `until` asks for the watch holds, and after `patience` more it ends badly. `last` marks
-    the watch at the whole weight, with the old revision kept warm: the phase `watching`.
+    the watch at the whole weight, with the old revision kept warm: the phase `watching`. `about` is what a person
+    agrees to, where that is not the release as a whole.
     """
 
     duration: timedelta
     until: Until
     patience: timedelta = timedelta(minutes=30)
     last: bool = False
+    about: str = ""
 
     def __str__(self) -> str:
         match self.until:
             case Until.PROVEN:
                 return f"watch {spell(self.duration)}, until proven"
             case Until.APPROVED:
-                return f"wait for approval, at most {spell(self.patience)}"
+                of = f" of {self.about}" if self.about else ""
+                return f"wait for approval{of}, at most {spell(self.patience)}"
             case Until.RECOVERED:
                 return f"watch until back to normal for {spell(self.duration)}"
         return f"watch {spell(self.duration)}"
@@ -163,7 +181,7 @@ class Retire:
         return f"retire {self.revision}" + (f" down to {_count(self.keep, 'instance')}" if self.keep else "")
 
 
-Step = Gate | Start | Smoke | Load | SetWeight | Watch | Settle | Drain | Retire
+Step = Gate | Migrate | Start | Smoke | Load | SetWeight | Watch | Settle | Drain | Retire
 
 
 def spell(duration: timedelta) -> str:

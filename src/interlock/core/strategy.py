@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from interlock.core.load import Recipe
+from interlock.core.migration import Migration
 from interlock.core.plan import StrategyName
 from interlock.core.release import Revision
 from interlock.core.steps import (
@@ -19,6 +20,7 @@ from interlock.core.steps import (
     Gate,
     GateName,
     Load,
+    Migrate,
     Retire,
     Settle,
     SetWeight,
@@ -40,7 +42,9 @@ class Pace:
     `judged` asks for proof at each weight, `staged` for the staging proof, `approve` for a
     person before the first weight. `load` is sent before each of the weights `load_before`.
     `conditions` are asked before the start, and again after an approval. A release that `fixes` an incident needs the
-    approval of somebody on call before all else.
+    approval of somebody on call before all else. Whoever is on call must say `acknowledge_within` that they know of it.
+    `hooks` are the gates that ask hooks of the user's. A `migration` is
+    done before anything is started; one that is irreversible needs a person's agreement of its own.
     """
 
     weights: tuple[Weight, ...] = (Weight(500), Weight(2500), Weight(5000), ALL)
@@ -57,6 +61,9 @@ class Pace:
     load_before: tuple[Weight, ...] = ()
     conditions: tuple[GateName, ...] = ()
     fixes: bool = False
+    acknowledge_within: timedelta | None = None
+    hooks: tuple[GateName, ...] = ()
+    migration: Migration | None = None
 
     def __post_init__(self) -> None:
         for before, after in zip(self.weights, self.weights[1:], strict=False):
@@ -70,17 +77,17 @@ def canary(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
     """Move the traffic by growing weights, each watched until proven; scale the canary ahead of its weight."""
     if old is None:
         return first(new, pace)
-    steps: list[Step] = [_start(new, pace.weights[0].needs(_size(new))), _smoke(new)]
+    steps: list[Step] = [*_migrate(new, pace), _start(new, pace.weights[0].needs(_size(new))), _smoke(new)]
     for position, weight in enumerate(pace.weights):
         if position:
             steps.append(_start(new, weight.needs(_size(new))))
         steps += _load(new, old, weight, pace)
         if not position:
             steps += _approval(pace)
-        steps.append(SetWeight(weight))
+        steps += (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(weight))
         if weight != ALL:
             steps.append(_bake(pace, first=position == 0))
-    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old))
+    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old, pace))
 
 
 def blue_green(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
@@ -89,8 +96,9 @@ def blue_green(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, .
         return first(new, pace)
     until = Until.PROVEN if pace.judged else Until.QUIET
     watch = Watch(pace.keep, until, pace.hold_at_most, last=True)
-    switch = (*_approval(pace), SetWeight(ALL))
-    return (*_gates(pace), _start(new, _size(new)), _smoke(new), *switch, watch, *_retire(new, old))
+    ready = (*_migrate(new, pace), _start(new, _size(new)), _smoke(new))
+    switch = (*_approval(pace), *_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(ALL))
+    return (*_gates(pace), *ready, *switch, watch, *_retire(new, old, pace))
 
 
 def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
@@ -101,14 +109,14 @@ def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]
     if old is None:
         return first(new, pace)
     left = _size(old)
-    steps: list[Step] = [_start(new, 1), _smoke(new)]
+    steps: list[Step] = [*_migrate(new, pace), _start(new, 1), _smoke(new)]
     for number, weight in enumerate(one_by_one(new), 1):
         if number > 1:
             steps.append(_start(new, number))
         steps += _load(new, old, weight, pace)
         if number == 1:
             steps += _approval(pace)
-        steps.append(SetWeight(weight))
+        steps += (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(weight))
         if weight == ALL:
             break
         steps.append(_bake(pace, first=number == 1))
@@ -116,7 +124,7 @@ def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]
         if keep < left:
             steps += [Drain(old.name, keep, _drain(old)), Retire(old.name, keep)]
             left = keep
-    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old))
+    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old, pace))
 
 
 def one_by_one(new: Revision) -> tuple[Weight, ...]:
@@ -127,8 +135,9 @@ def one_by_one(new: Revision) -> tuple[Weight, ...]:
 def first(new: Revision, pace: Pace) -> tuple[Step, ...]:
     """Release for the first time: there is nothing to compare with and nothing to go back to."""
     watch = Watch(pace.first_bake if pace.judged else pace.keep, Until.QUIET, pace.hold_at_most, last=True)
-    ready = (_start(new, _size(new)), _smoke(new), *_approval(pace))
-    return (*_gates(pace), *ready, SetWeight(ALL), watch, Settle(new.name))
+    ready = (*_migrate(new, pace), _start(new, _size(new)), _smoke(new), *_approval(pace))
+    users = (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(ALL), watch)
+    return (*_gates(pace), *ready, *users, *_asked(GateName.BEFORE_PROMOTION, pace), Settle(new.name))
 
 
 def rollback(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
@@ -151,15 +160,31 @@ def _gates(pace: Pace) -> tuple[Step, ...]:
     staging = (Gate(GateName.STAGING),) if pace.staged else ()
     fixes = (Watch(timedelta(0), Until.APPROVED, pace.approve_within),) if pace.fixes else ()
     ready = Gate(GateName.ROLLBACK_READY, timedelta(minutes=5))
-    return (*fixes, Gate(GateName.NOT_QUARANTINED), *staging, *_conditions(pace), ready)
+    asked = (*_conditions(pace), *_asked(GateName.BEFORE_START, pace))
+    return (*fixes, Gate(GateName.NOT_QUARANTINED), *staging, *asked, ready)
 
 
 def _conditions(pace: Pace) -> tuple[Step, ...]:
-    return tuple(Gate(name, pace.hold_at_most) for name in pace.conditions)
+    patience = {GateName.ON_CALL: pace.acknowledge_within or pace.hold_at_most}
+    return tuple(Gate(name, patience.get(name, pace.hold_at_most)) for name in pace.conditions)
 
 
-def _retire(new: Revision, old: Revision) -> tuple[Step, ...]:
-    return (Settle(new.name), Drain(old.name, 0, _drain(old)), Retire(old.name, 0))
+def _asked(gate: GateName, pace: Pace) -> tuple[Step, ...]:
+    """Ask the user's hooks of this moment, where there are some."""
+    return (Gate(gate, pace.hold_at_most),) if gate in pace.hooks else ()
+
+
+def _migrate(new: Revision, pace: Pace) -> tuple[Step, ...]:
+    """Migrate before anything starts, as the new code may need it; what cannot be undone, not without a person."""
+    if pace.migration is None:
+        return ()
+    agreed = _agreed(pace, "an irreversible migration") if pace.migration.irreversible else ()
+    return (*agreed, Migrate(new.name, pace.migration))
+
+
+def _retire(new: Revision, old: Revision, pace: Pace) -> tuple[Step, ...]:
+    asked = _asked(GateName.BEFORE_PROMOTION, pace)  # from here on, to go back takes a release of its own
+    return (*asked, Settle(new.name), Drain(old.name, 0, _drain(old)), Retire(old.name, 0))
 
 
 def _bake(pace: Pace, *, first: bool) -> Watch:
@@ -182,11 +207,13 @@ def _last_watch(pace: Pace) -> Watch:
 
 
 def _approval(pace: Pace) -> tuple[Step, ...]:
-    if not pace.approve:
-        return ()
+    return _agreed(pace) if pace.approve else ()
+
+
+def _agreed(pace: Pace, about: str = "") -> tuple[Step, ...]:
     staging = (Gate(GateName.STAGING),) if pace.staged else ()  # hours may have passed: what was open is asked again
     again = (Gate(GateName.NOT_QUARANTINED), *staging, *_conditions(pace))
-    return (Watch(timedelta(0), Until.APPROVED, pace.approve_within), *again)
+    return (Watch(timedelta(0), Until.APPROVED, pace.approve_within, about=about), *again)
 
 
 def _start(revision: Revision, instances: int) -> Start:

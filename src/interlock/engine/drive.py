@@ -15,12 +15,13 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.core.events import Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.hooks import GATES as HOOK_GATES
 from interlock.core.judge.baseline import History
 from interlock.core.phase import Phase
 from interlock.core.record import plain
 from interlock.core.rollout import Rollout, timed
 from interlock.core.stay import Stay
-from interlock.core.steps import SetWeight, Until, Watch
+from interlock.core.steps import Gate, SetWeight, Until, Watch
 from interlock.core.transitions import Refused, advance
 from interlock.core.weight import NONE, Weight
 from interlock.engine.claim import Claim
@@ -178,8 +179,9 @@ class Drive:
         self._inbox.put_nowait(Message(outcome.event, outcome.data, turn=turn))
 
     def _tended(self) -> AbstractAsyncContextManager[None]:
-        """Tend the endpoints beside a watch: other steps see to them themselves, or must not have them changed."""
-        if not isinstance(self.rollout.next_step, Watch):
+        """Tend the endpoints beside what only waits: other steps see to them, or must not have them changed."""
+        step = self.rollout.next_step
+        if not (isinstance(step, Watch) or (isinstance(step, Gate) and step.name in HOOK_GATES)):
             return nullcontext()
         return kept_in_front(self._ports, self.rollout.stage, lambda: self._claim.held)
 

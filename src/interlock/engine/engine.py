@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.core.events import Order, OrderKind
+from interlock.core.hooks import missing
 from interlock.core.judge.baseline import History
 from interlock.core.lock import Lock, Locked
 from interlock.core.phase import Phase
@@ -24,6 +25,7 @@ from interlock.engine.claim import Claim
 from interlock.engine.drive import Drive
 from interlock.engine.drive import live as live_rollout
 from interlock.engine.gate import rollback_ready
+from interlock.engine.hooks import consented
 from interlock.engine.instances import TEND_EVERY, TEND_WITHIN, put_in_front
 from interlock.engine.ports import Deadline, Ports
 from interlock.engine.scene import SOON
@@ -80,6 +82,8 @@ class Engine:
         """Start a plan; return its run's id. Raises Locked, Stale, or Busy when one is under way and not superseded."""
         if (lock := await self._locked(plan)) is not None:
             raise Locked(lock)
+        if lacking := missing(plan):
+            raise Refused(f"{lacking}. Ask them anew: interlock deploy {plan.version}")
         await self._make_way(plan, by, supersede=supersede)
         await self._check_world(plan)
         number = await self._ports.store.number(plan.service)
@@ -237,6 +241,7 @@ class Engine:
         rollout = begin(f"{run}-{stage.environment}", run, plan.hash, stage, now, by)
         text = f"{stage.strategy.value} of {plan.version} ({stage.revision.name}) in {stage.environment} begins"
         await self._ports.store.begin(rollout, Entry(now, "began", text, {"plan": plan.hash, "by": by}))
+        await consented(self._ports, plan, rollout)
         await self._own(rollout)
 
     async def _begin_next(self, rollout: Rollout) -> None:

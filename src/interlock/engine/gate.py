@@ -54,6 +54,8 @@ async def _evaluate(scene: Scene, name: GateName) -> gates.Answer:
             return await rollback_ready(scene.ports, stage)
         case GateName.TESTS | GateName.NO_INCIDENT | GateName.WINDOW | GateName.ON_CALL:
             return await scene.guard.ask(name)
+        case GateName.BEFORE_START | GateName.BEFORE_TRAFFIC | GateName.BEFORE_PROMOTION:
+            return gates.Answer(False, f"{name.value} is asked of hooks (engine.hooks)")
 
 
 async def rollback_ready(ports: Ports, stage: Stage) -> gates.Answer:

@@ -55,6 +55,7 @@ async def retire(scene: Scene, step: Retire) -> Outcome:
             return scene.failed(f"{step}: {refusal}")
     killed, cut = await _stop(scene, step.revision, leaving) if leaving else ((), ())
     if not step.keep:
+        await _end_migration(scene, step.revision)
         await scene.sentinel.count()
         await _forget(scene, step.revision)
     note = f"{step}: {len(leaving)} stopped" + (f", {len(killed)} killed after their grace" if killed else "")
@@ -68,6 +69,13 @@ async def _stop(scene: Scene, revision: str, leaving: tuple[Instance, ...]) -> t
     under_way = await scene.ports.traffic.dismiss(revision, tuple(one.address for one in leaving))
     killed = await scene.ports.workload.stop(revision, tuple(one.slot for one in leaving))
     return killed, await scene.ports.traffic.cut_since(revision, mark) if under_way else ()
+
+
+async def _end_migration(scene: Scene, revision: str) -> None:
+    """Leave nothing of a release running that goes: an abort may come in the middle of its migration."""
+    stage, migrations = scene.rollout().stage, scene.ports.migrations
+    if revision == stage.revision.name and stage.migration is not None and migrations is not None:
+        await migrations.end(stage.revision, stage.migration)
 
 
 async def _forget(scene: Scene, revision: str) -> None:

@@ -11,10 +11,12 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from interlock.core.hooks import GATES
 from interlock.core.steps import (
     Drain,
     Gate,
     Load,
+    Migrate,
     Retire,
     Settle,
     SetWeight,
@@ -26,8 +28,10 @@ from interlock.core.steps import (
     spell,
 )
 from interlock.engine.gate import gate
+from interlock.engine.hooks import consent
 from interlock.engine.leave import drain, retire
 from interlock.engine.load import load
+from interlock.engine.migrate import migrate
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import CALL_WITHIN, LATER, Outcome, Scene
 from interlock.engine.start import smoke, start
@@ -96,6 +100,9 @@ class Performer:
                 return within + 4 * CALL_WITHIN
             case Gate(patience=patience):
                 return patience + 2 * CALL_WITHIN
+            case Migrate(revision=name, migration=migration):
+                stop_within = self.scene.rollout().stage.known(name).release.configuration.stop_within
+                return migration.timeout + stop_within + 4 * CALL_WITHIN
             case Watch(duration=duration, patience=patience):
                 return duration + patience + 2 * CALL_WITHIN
             case Settle():
@@ -110,8 +117,12 @@ class Performer:
 
     def _verb(self, step: Step) -> Awaitable[Outcome]:
         match step:
+            case Gate(name=name) if name in GATES:
+                return consent(self.scene, step)
             case Gate():
                 return gate(self.scene, step)
+            case Migrate():
+                return migrate(self.scene, step)
             case Start():
                 return start(self.scene, step)
             case Smoke():

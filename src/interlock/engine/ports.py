@@ -10,9 +10,11 @@ from interlock.core.plan import Stage
 from interlock.ports.calendar import Calendar
 from interlock.ports.checks import Checks
 from interlock.ports.clock import Clock
+from interlock.ports.hooks import Hooks
 from interlock.ports.incidents import Incidents
 from interlock.ports.load import Loader
 from interlock.ports.metrics import Metrics
+from interlock.ports.migrations import Migrations
 from interlock.ports.on_call import OnCall
 from interlock.ports.probe import Prober
 from interlock.ports.recordings import Recordings
@@ -24,12 +26,13 @@ from interlock.ports.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Whom the conditions are asked of."""
+    """Whom the conditions are asked of, and the hooks."""
 
     checks: Checks
     incidents: Incidents
     on_call: OnCall
     calendar: Calendar
+    hooks: Hooks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Ports:
     recordings: Recordings | None = None
     outside: Outside | None = None
     signatures: Signatures | None = None
+    migrations: Migrations | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from interlock.adapters.workload.process.migrations import Migrations
 from interlock.adapters.workload.process.processes import Processes
 
-__all__ = ["Processes"]
+__all__ = ["Migrations", "Processes"]

@@ -38,18 +38,27 @@ class Launch:
 
     def command(self, slot: int, port: int) -> Command:
         """Build the command of one instance; raise WorkloadError when artefact or secret is missing."""
+        directory = self.present()
+        argv = tuple(word.replace("{port}", str(port)) for word in self.revision.release.configuration.command)
+        label, log = self.label_of(slot), self.log_of(slot)
+        return Command(label, argv, directory, log, self.environment(slot, port))
+
+    def present(self) -> Path:
+        """Return the artefact's directory; raise WorkloadError when it is not there."""
         if not self.directory.is_dir():
             artefact = self.revision.release.artefact
             raise WorkloadError(
                 f"{self.revision.name}: the artefact {artefact.digest} (from {artefact.source}) is not in"
                 f" {self.artefacts}; `interlock plan` packs it again from its source"
             )
-        argv = tuple(word.replace("{port}", str(port)) for word in self.revision.release.configuration.command)
-        label, log = self.label_of(slot), self.log_of(slot)
-        return Command(label, argv, self.directory, log, self.environment(slot, port))
+        return self.directory
 
     def environment(self, slot: int, port: int) -> dict[str, str]:
         """Build an instance's whole environment: little of ours, then the file's, the secrets, and who it is."""
+        return {**self.surroundings(), "PORT": str(port), "INTERLOCK_SLOT": str(slot)}
+
+    def surroundings(self) -> dict[str, str]:
+        """Build what every command of the release gets, whether or not it is an instance."""
         release = self.revision.release
         base = {name: os.environ[name] for name in _TAKEN_OVER if name in os.environ}
         return {
@@ -57,12 +66,10 @@ class Launch:
             **base,
             **dict(release.configuration.environment),
             **{variable: self._secret(variable, name) for variable, name in release.configuration.secrets},
-            "PORT": str(port),
             "INTERLOCK_SERVICE": release.service,
             "INTERLOCK_ENVIRONMENT": self.revision.environment,
             "INTERLOCK_REVISION": self.revision.name,
             "INTERLOCK_VERSION": release.version,
-            "INTERLOCK_SLOT": str(slot),
         }
 
     def hidden(self) -> tuple[str, ...]:

@@ -101,10 +101,18 @@ class Processes:
 
     async def log_tail(self, revision: str, lines: int) -> tuple[str, ...]:
         """Return the last lines of each slot, also of stopped ones; where there are several, each says whose it is."""
-        name = re.compile(re.escape(revision) + r"-(\d+)\.log")
-        found = sorted((int(m[1]), path) for path in self._logs.glob("*.log") if (m := name.fullmatch(path.name)))
+        return self._tail(revision, r"\d+", lines)
+
+    async def logs(self, revision: str, lines: int) -> tuple[str, ...]:
+        """Return the same, and before it what the release's migration wrote."""
+        return (*self._tail(revision, "migration", lines), *self._tail(revision, r"\d+", lines))
+
+    def _tail(self, revision: str, which: str, lines: int) -> tuple[str, ...]:
+        name = re.compile(re.escape(revision) + rf"-({which})\.log")
+        found = [(m[1], path) for path in self._logs.glob("*.log") if (m := name.fullmatch(path.name))]
+        found.sort(key=lambda one: (len(one[0]), one[0]))
         hidden, each = kept(self._secrets), max(1, lines // max(1, len(found)))
-        if len(found) == 1:
+        if len(found) == 1 and found[0][0].isdecimal():
             return log.tail(found[0][1], lines, hidden)
         return tuple(f"[{slot}] {line}" for slot, path in found for line in log.tail(path, each, hidden))[-lines:]
 
