@@ -58,8 +58,8 @@ def _whole(text: str) -> str:
 
 def _check(event: Any) -> None:
     for name, why in event.errors:
-        if (name or "") in _TIMES:
-            raise Unusable(f"{_named(event)}: {name} cannot be read: {why}")
+        if not name or name in _TIMES:
+            raise Unusable(f"{_named(event)}: {name or 'a line'} cannot be read: {why}")
     for name in _TIMES:
         given = event.get(name)
         if type(given).__name__ == "vBrokenProperty":
