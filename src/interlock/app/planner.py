@@ -12,6 +12,7 @@ from typing import Any
 from interlock.adapters.artefacts.local import Directory
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.store.sqlite import SQLite
+from interlock.app import window
 from interlock.app.announce import announced, announced_anyway
 from interlock.app.forget import RELEASES, UNUSED_FOR
 from interlock.app.running import running
@@ -98,10 +99,12 @@ class Planner:
         """Plan the release of a version (directory, git ref, or digest) through every environment of the file.
 
         With `digest` it is the artefact kept under it that is released as `version`, whatever that names by now.
-        Raises Blocked when production has nothing to go back to and `first` does not say that this is known, and when
-        an `excuse` is for nothing that is asked.
+        Raises Blocked when production has nothing to go back to and `first` does not say that this is known, when an
+        `excuse` is for nothing that is asked, and when there is a calendar that nothing here can read.
         """
         excuse.check([environment.conditions for environment in self._file.environments])
+        for environment in self._file.environments:
+            window.check(environment.conditions)
         self._state.make()
         artefacts = Directory(self._state.artefacts, beside=[self._state.path])
         artefact = await artefacts.pack(self._file.artefact, digest or version)
@@ -156,8 +159,10 @@ class Planner:
         for environment in self._file.environments:
             release = environment.release(version, artefact, secrets)
             known = await self._known(store, environment)
-            conditions = with_signers(environment.conditions.sealed(secrets))
-            intent = replace(self._intent(environment, release, before), conditions=excuse.applied(conditions))
+            conditions = excuse.applied(with_signers(environment.conditions.sealed(secrets)))
+            after = sum((stage.shortest for stage in stages), timedelta(0))
+            known = replace(known, window=await window.seen(self._state, conditions, after))
+            intent = replace(self._intent(environment, release, before), conditions=conditions)
             before = environment.name
             if environment is self._file.production and known.stable is None and not first:
                 raise Blocked(
