@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from interlock.core.health import Answer, SmokeTest
-from interlock.core.metric import Metric
+from interlock.core.metric import Counted, Metric
 from interlock.core.release import Entrance, Instance, Revision
 from interlock.core.route import Route
 from interlock.core.sample import Counters, Events, Reading
@@ -328,7 +328,9 @@ class World:
 
     # --- metrics and probes
 
-    async def read(self, revisions: tuple[str, ...], metrics: tuple[Metric, ...] = ()) -> Reading:
+    async def read(
+        self, revisions: tuple[str, ...], metrics: tuple[Metric, ...] = (), counted: Counted | None = None
+    ) -> Reading:
         """Return counters that have grown by the traffic since they were last read."""
         if self.blind:
             raise MetricsError("the proxy does not answer")

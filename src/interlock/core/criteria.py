@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from interlock.core.metric import Metric
+from interlock.core.metric import Counted, Metric, Prometheus
 
 
 class WithoutProof(StrEnum):
@@ -35,7 +36,7 @@ class Criteria:
     bad is not blamed; an incident both share is put down to it after `incident_at_most` all the same. A request not
     answered within `hang_after` counts as failed. `metrics` are kinds of bad events that the application counts itself;
     each must stay below its limit, and be proven, like failures. `baseline` is beside what a release is judged; only
-    `stable` excuses what befalls both sides.
+    `stable` excuses what befalls both sides. `counted` is who counts the requests, where it is not the proxy.
     """
 
     error_rate: float = 0.01
@@ -55,3 +56,24 @@ class Criteria:
     blind_at_most: timedelta = timedelta(seconds=60)
     baseline: Control = Control.STABLE
     metrics: tuple[Metric, ...] = ()
+    counted: Counted | None = None
+
+    def references(self) -> Iterator[str]:
+        """Yield the secrets that sources need, as the file names them."""
+        for source in self._sources():
+            if source.token_secret:
+                yield source.token_secret
+
+    def sealed(self, fingerprints: Mapping[str, str]) -> Criteria:
+        """Name each secret by its fingerprint in place of its reference; raise KeyError for one that has none."""
+
+        def seal(source: Prometheus) -> Prometheus:
+            return replace(source, token_secret=fingerprints[source.token_secret]) if source.token_secret else source
+
+        metrics = tuple(replace(one, source=seal(one.source)) if one.source else one for one in self.metrics)
+        counted = self.counted and replace(self.counted, source=seal(self.counted.source))
+        return replace(self, metrics=metrics, counted=counted)
+
+    def _sources(self) -> Iterator[Prometheus]:
+        yield from (one.source for one in self.metrics if one.source is not None)
+        yield from (self.counted.source,) if self.counted else ()

@@ -30,9 +30,9 @@ class Recipe:
 def of_load(criteria: Criteria) -> Criteria:
     """Return the criteria by which a load is judged: beside stable, without what only the application counts.
 
-    That cannot be told apart by who asked, and stable is always there to be asked the same.
+    That cannot be told apart by who asked, and stable is always there to be asked the same. The proxy counts it.
     """
-    return replace(criteria, metrics=(), baseline=Control.STABLE)
+    return replace(criteria, metrics=(), baseline=Control.STABLE, counted=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,9 +79,42 @@ class Slower:
 
     @property
     def edge(self) -> float:
-        """The edge in the histogram's own unit: seconds, unless its name says milliseconds."""
-        thousandths = self.histogram.name.endswith(("_milliseconds", "_ms"))
-        return self.than / (timedelta(milliseconds=1) if thousandths else timedelta(seconds=1))
+        """The edge in the histogram's own unit."""
+        return self.than / unit(self.histogram)
+
+
+def unit(histogram: Series) -> timedelta:
+    """Return what a histogram of durations counts in: seconds, unless its name says milliseconds, or is Envoy's."""
+    thousandths = histogram.name.endswith(("_milliseconds", "_ms")) or histogram.name.startswith("envoy_")
+    return timedelta(milliseconds=1) if thousandths else timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A Prometheus that collects what instances show.
+
+    The label `revision` of its series has a revision's name; all series whose labels `instances` are alike are one
+    instance's. What was collected longer ago than `stale_after` is not seen. `token_secret` names the token.
+    """
+
+    url: str
+    revision: str = "revision"
+    instances: tuple[str, ...] = ("instance",)
+    stale_after: timedelta = timedelta(seconds=30)
+    token_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Users' requests as a Prometheus has them, in place of the proxy's own counters.
+
+    `requests` and `failures` are counters, `latency` is a classic histogram.
+    """
+
+    source: Prometheus
+    requests: Series
+    failures: Series
+    latency: Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +122,7 @@ class Metric:
     """A kind of bad event by its name, and the share of them (0 to 1) up to which a release is well.
 
     `weight` is its part of the odds against a release, in multiples of what latency has. `path` is where each
-    instance shows its counters.
+    instance shows its counters; it is empty where `source` collects them.
     """
 
     name: str
@@ -97,6 +130,7 @@ class Metric:
     events: Ratio | Slower
     weight: float = 1.0
     path: str = "/metrics"
+    source: Prometheus | None = None
 
     def __str__(self) -> str:
         match self.events:

@@ -13,7 +13,7 @@ def standards(criteria: Criteria | None, answers: float, *, first: bool) -> tupl
     """Say what is unusual about the criteria; `answers` of stable's last hour are known. A `first` release has none."""
     if criteria is None:
         return ()
-    return (*_baseline(criteria, answers, first), *_metrics(criteria))
+    return (*_baseline(criteria, answers, first), *_counted(criteria), *_metrics(criteria))
 
 
 def _baseline(criteria: Criteria, answers: float, first: bool) -> tuple[str, ...]:
@@ -28,12 +28,24 @@ def _baseline(criteria: Criteria, answers: float, first: bool) -> tuple[str, ...
     return (f"{note}. WARNING: {known}: latency is not judged unless it is by then, and failures alone decide",)
 
 
+def _counted(criteria: Criteria) -> tuple[str, ...]:
+    one = criteria.counted
+    if one is None:
+        return ()
+    return (
+        f"users' requests are judged by what {one.source.url} collects ({one.requests}, {one.failures}, {one.latency}), "
+        "not by the proxy's counters: what is never answered, or cut, is not in them",
+    )
+
+
 def _metrics(criteria: Criteria) -> tuple[str, ...]:
     if not criteria.metrics:
         return ()
     named = ", ".join(f"{one.name} ({one}, at most {percent(one.limit)})" for one in criteria.metrics)
-    asked = " and ".join(dict.fromkeys(one.path for one in criteria.metrics))
+    paths = (f"each instance shows at {one.path}" for one in criteria.metrics if one.source is None)
+    collected = (f"{one.source.url} collects" for one in criteria.metrics if one.source is not None)
+    asked = " and ".join(dict.fromkeys([*paths, *collected]))
     return (
-        f"judged and to be proven too, by what each instance shows at {asked}: {named}; how often they are counted is "
+        f"judged and to be proven too, by what {asked}: {named}; how often they are counted is "
         "not measured yet, so whether the bakes suffice cannot be foretold",
     )

@@ -76,10 +76,12 @@ class Sentinel:
         self.judged = stage.criteria is not None
         planned = stage.watched / self.criteria.sample_every
         self.history = history
-        self.evidence: Evidence = begin(self.criteria, max(1, round(planned)), history=history.baseline)
+        # The last hour is the proxy's count. Where somebody else counts, it is another stream, and speaks for nothing.
+        known = history if self.criteria.counted is None else History()
+        self.evidence: Evidence = begin(self.criteria, max(1, round(planned)), history=known.baseline)
         self.synthetic = Synthetic(stage, self.criteria)
         self.judgement: Judgement = judge_both(self.evidence, self.synthetic.evidence)
-        self.tally = Tally(before=history.baseline)
+        self.tally = Tally(before=known.baseline)
         self.recorder = Recorder(ports, rollout(), self.evidence, lambda: self.tally.stable)
         self.points: deque[Point] = deque(maxlen=240)
         self._lately: deque[Side] = deque(maxlen=max(1, round(LATELY / self.criteria.sample_every)))
@@ -280,7 +282,7 @@ class Sentinel:
         stable = stage.replaces.name if stage.replaces else None
         names = tuple(name for name in (stage.revision.name, stable) if name is not None)
         try:
-            reading = await self._ports.metrics.read(names, self.criteria.metrics)
+            reading = await self._ports.metrics.read(names, self.criteria.metrics, self.criteria.counted)
         except MetricsError as error:
             self.unseen = str(error)
             self._weigh(rollout, Sample(self._ports.clock.monotonic(), LOOK_EVERY, None, None))
@@ -306,12 +308,13 @@ class Sentinel:
         self.samples += 1
         self.tally = self.tally.add(sample, at, whole=whole, back=_returned(rollout))
         self.points.append(_point(at, sample))
-        if sample.stable is not None and (rollout.going_back or compared(weight)):
+        proxys = self.criteria.counted is None
+        if proxys and sample.stable is not None and (rollout.going_back or compared(weight)):
             self.history = self.history.add(sample.stable, sample.covers)
         if sample.canary is not None:
             self.observed += min(sample.covers, 2 * self.criteria.sample_every)
-        if not (self._straddles or rollout.going_back or isinstance(rollout.next_step, SetWeight)):
-            self.share = self.share.add(sample)
+        if proxys and not (self._straddles or rollout.going_back or isinstance(rollout.next_step, SetWeight)):
+            self.share = self.share.add(sample)  # others count our probes too
             self._count_keys(rollout)
         self._weigh(rollout, sample)
         if self.judged and self.judgement.verdict is Verdict.FAIL and not rollout.going_back:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from interlock.core.metric import Metric
+from interlock.core.metric import Counted, Metric
 from interlock.core.sample import Events, Reading
 
 
@@ -17,10 +17,14 @@ class MetricsError(Exception):
 class Metrics(Protocol):
     """A source of cumulative counters by revision. One stream of evidence uses one source."""
 
-    async def read(self, revisions: tuple[str, ...], metrics: tuple[Metric, ...] = ()) -> Reading:
+    async def read(
+        self, revisions: tuple[str, ...], metrics: tuple[Metric, ...] = (), counted: Counted | None = None
+    ) -> Reading:
         """Read the counters of these revisions at one moment; raise MetricsError within two seconds when it cannot.
 
-        `metrics` are counted elsewhere, and wanted in the same reading: what is not seen of them is in `unseen`.
+        `metrics` are counted elsewhere, and wanted in the same reading: what is not seen of them is in `unseen`; what
+        nobody has counted anew since is in neither. `counted` is who counts the requests, if not the proxy: until it
+        has anything new, the last reading comes again, with its time.
         """
 
     async def read_previews(self, revisions: tuple[str, ...]) -> Reading:
@@ -45,4 +49,7 @@ class MetricSource(Protocol):
         """Say whether this source is the one that counts the metric."""
 
     async def show(self, revision: str, metrics: tuple[Metric, ...]) -> Shown:
-        """Show cumulative counts within a second, what could not be seen in words. Never raises, never guesses."""
+        """Show cumulative counts within a second, what could not be seen in words. Never raises, never guesses.
+
+        What has not been counted anew since it was last shown is not shown again.
+        """

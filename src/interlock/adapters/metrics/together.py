@@ -1,21 +1,22 @@
 """What do the proxy and all other sources count at one moment?
 
 The proxy's counters set the time. The other sources are asked meanwhile, and what they have not shown within a second
-is not seen: the proxy's sample never waits longer for them.
+is not seen: the proxy's sample never waits longer for them. Where somebody else counts the requests, they set the time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Protocol
 
-from interlock.core.metric import Metric
+from interlock.core.metric import Counted, Metric
 from interlock.core.sample import Events, Reading
-from interlock.ports.metrics import MetricSource, Shown
+from interlock.ports.metrics import MetricsError, MetricSource, Shown
 
 WITHIN = timedelta(seconds=1)
+_REMEMBERED = 100
 
 
 class Requests(Protocol):
@@ -28,14 +29,28 @@ class Requests(Protocol):
         """See `Metrics.read_previews`."""
 
 
+class Elsewhere(Protocol):
+    """What counts requests in place of the proxy."""
+
+    async def requests(self, revisions: tuple[str, ...], counted: Counted) -> Reading:
+        """See `Metrics.read`; the very reading of before when nothing was counted anew."""
+
+
 class MetricsTogether:
-    """The proxy's counters, with the metrics that `sources` know in the same reading."""
+    """The proxy's counters, or those of `elsewhere`, with the metrics that `sources` know in the same reading."""
 
-    def __init__(self, requests: Requests, *sources: MetricSource, within: timedelta = WITHIN) -> None:
-        self._requests, self._sources, self._within = requests, sources, within
+    def __init__(
+        self, requests: Requests, *sources: MetricSource, elsewhere: Elsewhere | None = None, within: timedelta = WITHIN
+    ) -> None:
+        self._requests, self._sources, self._within, self._elsewhere = requests, sources, within, elsewhere
+        self._last: dict[tuple[str, ...], tuple[Reading, Reading]] = {}
 
-    async def read(self, revisions: tuple[str, ...], metrics: tuple[Metric, ...] = ()) -> Reading:
+    async def read(
+        self, revisions: tuple[str, ...], metrics: tuple[Metric, ...] = (), counted: Counted | None = None
+    ) -> Reading:
         """Read everything at once; see `Metrics.read`."""
+        if counted is not None:
+            return await self._read_elsewhere(revisions, metrics, counted)
         if not metrics:
             return await self._requests.read(revisions)
         asked = {name: asyncio.create_task(self._show(name, metrics)) for name in revisions}
@@ -45,9 +60,23 @@ class MetricsTogether:
         finally:
             for task in asked.values():
                 task.cancel()
-        named = {name: one.events for name, one in shown.items()}
-        unseen = {name: one.unseen for name, one in shown.items()}
-        return Reading(reading.monotonic, reading.boot, reading.revisions, named, unseen)
+        return _with(reading, shown)
+
+    async def _read_elsewhere(
+        self, revisions: tuple[str, ...], metrics: tuple[Metric, ...], counted: Counted
+    ) -> Reading:
+        """Ask for requests first: as long as none were counted anew, what else was is left for the next reading."""
+        if self._elsewhere is None:
+            raise MetricsError(f"nobody on this machine asks {counted.source.url} for requests")
+        reading = await self._elsewhere.requests(revisions, counted)
+        before = self._last.get(revisions)
+        if before is not None and before[0] is reading:
+            return before[1]
+        shown = await asyncio.gather(*(self._show(name, metrics) for name in revisions))
+        whole = _with(reading, dict(zip(revisions, shown, strict=True)))
+        self._last = {revisions: (reading, whole)} | {k: v for k, v in self._last.items() if k != revisions}
+        self._last = dict([*self._last.items()][:_REMEMBERED])
+        return whole
 
     async def read_previews(self, revisions: tuple[str, ...]) -> Reading:
         """Read what came by the previews: what the application counts cannot be told apart by who asked."""
@@ -71,6 +100,12 @@ class MetricsTogether:
         except Exception as error:  # a source that breaks must not cost the proxy's sample
             why = f"its source broke: {error!r}"
         return Shown(unseen={one.name: why for one in metrics})
+
+
+def _with(reading: Reading, shown: Mapping[str, Shown]) -> Reading:
+    named = {name: one.events for name, one in shown.items()}
+    unseen = {name: one.unseen for name, one in shown.items()}
+    return Reading(reading.monotonic, reading.boot, reading.revisions, named, unseen)
 
 
 def _sum(shown: Iterable[Shown]) -> Shown:
