@@ -13,6 +13,7 @@ from interlock.adapters.host.local import LocalHost
 from interlock.adapters.load import LoopbackLoader
 from interlock.adapters.metrics.envoy import EnvoyMetrics
 from interlock.adapters.metrics.exposed import ExposedMetrics
+from interlock.adapters.metrics.prometheus import PrometheusMetrics
 from interlock.adapters.metrics.together import MetricsTogether
 from interlock.adapters.probe.network import NetworkProber, check
 from interlock.adapters.recordings.files import RecordingFiles
@@ -87,7 +88,10 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     host, clock = LocalHost(), SystemClock()
     processes = Processes(host, state.instances, clock, state.label, state.artefacts, state.secrets, check)
     envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries)
-    metrics = MetricsTogether(EnvoyMetrics(envoy.socket, clock), ExposedMetrics(processes))
+    collected = PrometheusMetrics(lambda name: (state.secrets / name).read_text().strip(), clock)
+    metrics = MetricsTogether(
+        EnvoyMetrics(envoy.socket, clock), ExposedMetrics(processes), collected, elsewhere=collected
+    )
     prober = NetworkProber(state.artefacts, state.secrets)
     store, recordings = SQLite(state.database), RecordingFiles(state.recordings)
     courier = Courier(store, clock, lambda plan: readers(state, store, clock, plan))

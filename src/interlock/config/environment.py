@@ -18,6 +18,7 @@ from interlock.config.model import (
     IdentifyBlock,
     LoadBlock,
     MetricBlock,
+    MetricsBlock,
     Plain,
     Rolling,
     Settings,
@@ -28,7 +29,7 @@ from interlock.config.model import (
 from interlock.core.criteria import Control, Criteria, WithoutProof
 from interlock.core.health import GRPC_HEALTH, Identify, Probe, ProbeKind, SmokeTest
 from interlock.core.load import GRPC, Recipe
-from interlock.core.metric import Metric, Ratio, Series, Slower
+from interlock.core.metric import Counted, Metric, Prometheus, Ratio, Series, Slower
 from interlock.core.plan import StrategyName
 from interlock.core.release import Configuration, Entrance, Protocol, Sticky, StickyBy
 from interlock.core.strategy import Pace
@@ -69,7 +70,7 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         strategy=StrategyName(block.strategy.kind),
         weights=_weights(block.strategy.chosen, pace),
         pace=pace,
-        criteria=_criteria(block, pace.hold_at_most) if pace.judged else None,
+        criteria=_criteria(block, pace.hold_at_most, root) if pace.judged else None,
         configuration=_configuration(block),
         references=tuple((variable, _absolute(r, root)) for variable, r in sorted(block.secrets.items())),
         conditions=conditions(block.gates, root),
@@ -110,8 +111,8 @@ def _weights(chosen: Plain, pace: Pace) -> tuple[Weight, ...] | None:
     return pace.weights
 
 
-def _criteria(block: EnvironmentBlock, hold_at_most: timedelta) -> Criteria:
-    written = block.criteria
+def _criteria(block: EnvironmentBlock, hold_at_most: timedelta, root: Path) -> Criteria:
+    written, collects = block.criteria, _prometheus(block.metrics, root)
     translated = {"without_proof", "baseline", "metrics"}
     numbers = {name: getattr(written, name) for name in CriteriaBlock.model_fields if name not in translated}
     return Criteria(
@@ -119,14 +120,31 @@ def _criteria(block: EnvironmentBlock, hold_at_most: timedelta) -> Criteria:
         without_proof=WithoutProof(written.without_proof),
         hold_at_most=hold_at_most,
         baseline=Control(written.baseline),
-        metrics=tuple(_metric(name, one, block.metrics.path) for name, one in written.metrics.items()),
+        metrics=tuple(_metric(name, one, block.metrics.path, collects) for name, one in written.metrics.items()),
+        counted=_counted(block.metrics, collects),
     )
 
 
-def _metric(name: str, block: MetricBlock, path: str) -> Metric:
+def _metric(name: str, block: MetricBlock, path: str, collects: Prometheus | None) -> Metric:
+    where = (path, None) if collects is None else ("", collects)
     if block.slower_than is not None:
-        return Metric(name, block.limit, Slower(Series.parse(block.histogram), block.slower_than), block.weight, path)
-    return Metric(name, block.limit, Ratio(Series.parse(block.bad), Series.parse(block.of)), block.weight, path)
+        return Metric(name, block.limit, Slower(Series.parse(block.histogram), block.slower_than), block.weight, *where)
+    return Metric(name, block.limit, Ratio(Series.parse(block.bad), Series.parse(block.of)), block.weight, *where)
+
+
+def _prometheus(block: MetricsBlock, root: Path) -> Prometheus | None:
+    one = block.prometheus
+    if one is None:
+        return None
+    token = _absolute(one.token, root) if one.token else ""
+    return Prometheus(one.url.rstrip("/"), one.revision, one.instances, one.stale_after, token)
+
+
+def _counted(block: MetricsBlock, collects: Prometheus | None) -> Counted | None:
+    if collects is None or block.prometheus is None or not block.prometheus.requests:
+        return None
+    named = (block.prometheus.requests, block.prometheus.failures, block.prometheus.latency)
+    return Counted(collects, *map(Series.parse, named))
 
 
 def _configuration(block: EnvironmentBlock) -> Configuration:

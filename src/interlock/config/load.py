@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from interlock.config.across import across
-from interlock.config.document import Document, FileError, Problem, parse
+from interlock.config.document import Document, FileError, Loc, Problem, parse
 from interlock.config.environment import environment, protocol, settle
 from interlock.config.explain import explain
 from interlock.config.file import File, with_common
 from interlock.config.model import ArtefactBlock, EnvironmentBlock, FileBlock
 from interlock.config.notify import channels, deployment_log
+from interlock.core.metric import Series
 from interlock.core.release import Protocol
 from interlock.core.source import Source
 
@@ -95,12 +96,33 @@ def _conflicts(document: Document, name: str, block: EnvironmentBlock) -> Iterat
     if block.criteria.conflict:
         own = ("environments", name, "criteria")
         yield document.problem(own if own in document.keys else ("criteria", "baseline"), block.criteria.conflict)
+    yield from _miscounted(document, name, block)
     if protocol(block) is Protocol.HTTP1 and block.health.readiness.kind == "grpc":
         text = "expected protocol: grpc (or h2c) where readiness is asked by grpc, found http1, which cannot carry it"
         yield document.problem(("environments", name, "protocol"), text)
     if protocol(block) is Protocol.GRPC and block.identify and block.identify.kind == "field":
         text = "expected a header that a gRPC service sends with its answers (identify.header), found identify.field"
         yield document.problem(("environments", name, "identify"), text)
+
+
+def _miscounted(document: Document, name: str, block: EnvironmentBlock) -> Iterator[Problem]:
+    """Yield what would be counted twice, or by nobody, by a Prometheus."""
+    one = block.metrics.prometheus
+    if one is None:
+        return
+    own = ("environments", name, "metrics")
+    place: Loc = own if own in document.keys else ("metrics", "prometheus")
+    if one.requests and getattr(block.strategy.chosen, "load", None) is not None:
+        text = (
+            "expected no load where Prometheus counts the requests (its own would pass for users'), found strategy.load"
+        )
+        yield document.problem(place, text)
+    named = [one.requests, one.failures, one.latency]
+    named += [text for each in block.criteria.metrics.values() for text in (each.bad, each.of, each.histogram)]
+    for text in filter(None, named):
+        if any(label.name == one.revision for label in Series.parse(text).labels):
+            said = f"expected series without the label {one.revision}, which Interlock sets itself, found {text}"
+            yield document.problem(place, said)
 
 
 def _source(block: ArtefactBlock, root: Path) -> Source:

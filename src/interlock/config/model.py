@@ -41,12 +41,13 @@ from interlock.config.quantity import (
 from interlock.core.criteria import Criteria
 from interlock.core.health import Probe, SmokeTest
 from interlock.core.load import Recipe
+from interlock.core.metric import Prometheus
 from interlock.core.release import Configuration, Entrance, Sticky
 from interlock.core.source import Source
 from interlock.core.strategy import Pace
 
 _configuration, _criteria, _pace, _probe = Configuration(command=()), Criteria(), Pace(), Probe()
-_recipe = Recipe()
+_recipe, _prometheus = Recipe(), Prometheus("")
 _entrance, _source, _test, _sticky = Entrance(port=0), Source(root=""), SmokeTest(name=""), Sticky()
 
 
@@ -273,9 +274,53 @@ class MetricBlock(Block):
         return self
 
 
-class MetricsBlock(Block):
-    path: UrlPath = Field("/metrics", description="the path")
+class PrometheusBlock(Block):
+    url: str = Field(pattern="^https?://", description="where it answers; whatever speaks its HTTP API will do")
+    token: Reference | None = Field(None, description="the token to ask with, by reference: `env:NAME` or `file:PATH`")
+    revision: str = Field(
+        _prometheus.revision,
+        pattern="^[a-zA-Z_][a-zA-Z0-9_]*$",
+        description="the label of each series that has the revision's name, which an instance finds in "
+        "`INTERLOCK_REVISION`",
+    )
+    instances: tuple[str, ...] = Field(
+        _prometheus.instances,
+        strict=False,
+        min_length=1,
+        description="the labels that tell one instance from another",
+    )
+    stale_after: Duration = Field(
+        _prometheus.stale_after,
+        description="what was collected longer ago is not seen; a multiple of the interval at which it is",
+    )
+    requests: Selector = Field(
+        "", description="judge users' requests, too, by this counter, in place of the proxy's own (with the next two)"
+    )
+    failures: Selector = Field("", description='the counter of those that failed: `http_requests_total{code=~"5.."}`')
+    latency: Selector = Field("", description="the classic histogram of their durations")
 
+    SHORT_PATTERN = "^https?://"
+
+    @classmethod
+    def expand(cls, text: str) -> Any:
+        return {"url": text}
+
+    @model_validator(mode="after")
+    def _one_source_of_requests(self) -> Self:
+        given = self._named() & {"requests", "failures", "latency"}
+        if len(given) not in (0, 3):
+            raise ValueError(f"expected requests, failures and latency together, found {' and '.join(sorted(given))}")
+        return self
+
+
+class MetricsBlock(Block):
+    path: UrlPath = Field("/metrics", description="the path at which each instance shows them")
+    prometheus: PrometheusBlock | None = Field(
+        None, description="or the Prometheus that collects them: its address, or more about it"
+    )
+
+    KINDS = ("path", "prometheus")
+    GUESS = "path"
     SHORT_PATTERN = "^/"
 
     @classmethod
@@ -377,7 +422,8 @@ class Settings(Block):
         default_factory=CriteriaBlock, description="by which numbers a release is judged under real traffic"
     )
     metrics: MetricsBlock = Field(
-        default_factory=MetricsBlock, description="where each instance shows its own counters (Prometheus' text format)"
+        default_factory=MetricsBlock,
+        description="where each instance shows its own counters (Prometheus' text format), or who collects them",
     )
     start: Duration = Field(_configuration.start_within, description="how long an instance may take to be ready")
     drain: Duration = Field(_configuration.drain_within, description="how long requests under way may take to end")
