@@ -96,6 +96,20 @@ def test_freezes_have_both_their_days() -> None:
     assert frozen.when_closed is WhenClosed.FINISH
 
 
+def test_a_rota_has_its_address_and_whose_days_it_means() -> None:
+    found = declared("{on_call: {calendar: 'webcal://c.example/r.ics', timezone: Europe/Berlin}}").on_call
+    assert found is not None
+    assert found.source == on_call.Rota("webcal://c.example/r.ics", "Europe/Berlin")
+    path = declared("{on_call: {calendar: rota.ics}}").on_call
+    assert path is not None and path.source == on_call.Rota("/project/rota.ics", "UTC")
+
+
+@pytest.mark.parametrize("place", ["DE", "DE-BY", "US-CA", "GB-SCT", "DEU"])
+def test_holidays_are_those_of_a_country_or_a_part_of_it(place: str) -> None:
+    window = declared(f"{{window: {{open: [daily], holidays: {place}}}}}").window
+    assert window is not None and window.holidays == place
+
+
 def test_a_roster_turns_from_a_moment_on() -> None:
     found = declared("{on_call: {people: [ada, grace], start: '2026-01-05T09:00+01:00', every: 7d}}").on_call
     assert found is not None and isinstance(found.source, on_call.Roster)
@@ -118,6 +132,13 @@ def test_a_roster_turns_from_a_moment_on() -> None:
         ("{window: {open: [daily], timezone: Europe/Berln}}", 'did you mean "Europe/Berlin"?'),
         ("{window: {open: [daily], freezes: [{from: 2026-12-24, to: 2026-12-20}]}}", "on or after 2026-12-24"),
         ("{window: {open: [daily], freezes: [{from: tomorrow, to: 2026-12-20}]}}", "expected a day such as"),
+        ("{window: {open: [daily], holidays: DD}}", 'found "DD"; did you mean "'),
+        ("{window: {open: [daily], holidays: de}}", 'did you mean "DE"?'),
+        ("{window: {open: [daily], holidays: DE-BX}}", 'expected a part of DE, found "BX"; did you mean "'),
+        ("{window: {open: [daily], holidays: VA-XX}}", "the holidays of VA are the same everywhere"),
+        ("{window: {open: [daily], calendar: 'ftp://c.example/f.ics'}}", "address that begins with https://"),
+        ("{on_call: {calendar: 'ldap://c.example/f.ics'}}", "address that begins with https://"),
+        ("{on_call: {calendar: c.ics, timezone: Mars/Base}}", "expected a time zone"),
         ("{on_call: {people: [ada], calendar: c.ics}}", "expected one of people, pagerduty, calendar"),
         ("{on_call: {people: [ada], every: 7d}}", "expected start and every together"),
         ("{on_call: {people: [ada], start: '2026-01-05T09:00', every: 7d}}", "with its offset from UTC"),

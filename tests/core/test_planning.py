@@ -4,16 +4,19 @@ from typing import Any
 
 import pytest
 
+from interlock.core.conditions import Conditions, Override
 from interlock.core.criteria import Criteria, WithoutProof
 from interlock.core.foresight import AUTO
 from interlock.core.health import Probe, ProbeKind
 from interlock.core.load import Recipe
+from interlock.core.on_call import OnCall, Roster
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.planning import Intent, Known, already_running, lay_out
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision, Sticky, StickyBy
 from interlock.core.steps import Gate, GateName, Load, SetWeight, Smoke, Step, Until, Watch
 from interlock.core.strategy import Pace
 from interlock.core.weight import ALL, Weight
+from interlock.core.window import Opening, Seen, WhenClosed, Window
 
 STABLE = Revision(
     "production-old-1",
@@ -222,3 +225,38 @@ def test_who_is_assigned_how_is_said() -> None:
 def test_a_plan_is_the_same_whenever_it_is_made() -> None:
     assert lay_out(intent(), known(100.0)) == lay_out(intent(), known(100.0))
     assert Pace().first_bake == timedelta(minutes=15)
+
+
+def windowed(at: datetime, policy: WhenClosed = WhenClosed.HOLD, override: bool = False) -> tuple[str, ...]:
+    window = Window((Opening((0, 1, 2, 3, 4), 9 * 60, 17 * 60),), "Europe/Berlin", when_closed=policy)
+    word = Override(GateName.WINDOW, "ada (unproven)", "the shop is down", at)
+    conditions = Conditions(window=window, overrides=(word,) if override else ())
+    stage = lay_out(replace(intent(), conditions=conditions), replace(known(1000.0), window=Seen(at)))
+    return tuple(note for note in stage.notes if "window" in note)
+
+
+def test_a_plan_says_when_its_window_closes_and_warns_when_that_is_on_the_way() -> None:
+    (well,) = windowed(datetime(2026, 11, 24, 8, tzinfo=UTC))
+    assert well.startswith("the window closes Tue 17:00 Europe/Berlin")
+    (late,) = windowed(datetime(2026, 11, 24, 15, 50, tzinfo=UTC), WhenClosed.ROLL_BACK)
+    assert late.startswith("WARNING: the window closes Tue 17:00 Europe/Berlin, before this can be done")
+    assert late.endswith("then it goes back")
+
+
+def test_a_plan_warns_when_its_window_is_closed_unless_a_person_has_overridden_it() -> None:
+    saturday = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    assert windowed(saturday)[0].startswith("WARNING: the window is closed now: ")
+    assert windowed(saturday, override=True) == ("the window is overridden by ada (unproven): the shop is down",)
+
+
+def test_who_must_acknowledge_has_their_own_time_for_it() -> None:
+    conditions = Conditions(on_call=OnCall(Roster(("ada",)), acknowledge=True, within=timedelta(minutes=7)))
+    gates = {
+        step.name: step.patience
+        for step in lay_out(replace(intent(), conditions=conditions), known(None)).steps
+        if isinstance(step, Gate)
+    }
+    assert gates[GateName.ON_CALL] == timedelta(minutes=7)
+    quiet = replace(conditions, on_call=OnCall(Roster(("ada",))))
+    asked = [s for s in lay_out(replace(intent(), conditions=quiet), known(None)).steps if isinstance(s, Gate)]
+    assert {s.patience for s in asked if s.name is GateName.ON_CALL} == {Pace().hold_at_most}
