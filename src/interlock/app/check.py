@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from interlock.adapters.clock import SystemClock
@@ -15,6 +15,7 @@ from interlock.config.file import Environment, File
 from interlock.core import gates
 from interlock.core.conditions import Conditions
 from interlock.core.gates import Answer
+from interlock.core.hooks import GATES, Hook, due
 from interlock.core.plan import Stage
 from interlock.core.release import Artefact, Configuration, Release
 from interlock.core.steps import GateName
@@ -62,6 +63,8 @@ async def _of(state: StateDirectory, store: SQLite, stage: Stage) -> AsyncIterat
         found = [(proof.subject, proof.rollout, proof.at) for proof in proofs]
         answer = gates.staging(release, stage.proven_in, found, now, stage.proof_valid_for)
         yield Asked(stage.environment, GateName.STAGING, answer)
+    for one in _hooks(stage.environment, stage.hooks):
+        yield one
     for gate in stage.conditions.gates:
         answer = await ask(surroundings(state), gate, stage.conditions, release, now)
         yield Asked(stage.environment, gate, answer)
@@ -69,6 +72,8 @@ async def _of(state: StateDirectory, store: SQLite, stage: Stage) -> AsyncIterat
 
 async def _without_version(state: StateDirectory, environment: Environment, *, first: bool) -> AsyncIterator[Asked]:
     conditions = _sealed(state, environment.conditions)
+    for one in _hooks(environment.name, environment.hooks):
+        yield one
     nothing = Release(environment.service, "", Artefact("", ""), Configuration(()), "")
     staging = () if first else (GateName.STAGING,)
     for gate in (GateName.NOT_QUARANTINED, *staging, *conditions.gates):
@@ -77,6 +82,13 @@ async def _without_version(state: StateDirectory, environment: Environment, *, f
         else:
             answer = await ask(surroundings(state), gate, conditions, nothing, SystemClock().now())
             yield Asked(environment.name, gate, answer)
+
+
+def _hooks(environment: str, hooks: tuple[Hook, ...]) -> Iterator[Asked]:
+    """Name the hooks that will be asked: to ask them means something, so that is not done before it is due."""
+    for gate, when in GATES.items():
+        for _, hook in due(hooks, when):
+            yield Asked(environment, gate, Answer(False, f"{hook} is asked when it is due"), asked=False)
 
 
 def _sealed(state: StateDirectory, conditions: Conditions) -> Conditions:

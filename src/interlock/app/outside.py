@@ -12,6 +12,8 @@ from interlock.adapters.checks.github import GitHubChecks
 from interlock.adapters.checks.gitlab import GitLabChecks
 from interlock.adapters.checks.junit import JUnitReports
 from interlock.adapters.feed import Feed
+from interlock.adapters.hooks.post import Posts
+from interlock.adapters.hooks.program import Programs
 from interlock.adapters.incidents.alertmanager import Alerts
 from interlock.adapters.incidents.flagged import Files
 from interlock.adapters.incidents.pagerduty import Incidents as PagerDutyIncidents
@@ -19,12 +21,14 @@ from interlock.adapters.incidents.web import Listed
 from interlock.adapters.on_call.pagerduty import OnCalls
 from interlock.adapters.on_call.roster import Turns
 from interlock.adapters.on_call.rota import Rotas
+from interlock.adapters.secrets import kept
 from interlock.app.state import StateDirectory
-from interlock.core import checks, incidents, on_call
+from interlock.core import checks, hooks, incidents, on_call
 from interlock.core.gates import Answer
 from interlock.core.incidents import Incident
 from interlock.core.on_call import Person
 from interlock.core.release import Release
+from interlock.core.secrecy import hidden
 from interlock.engine.ports import Outside
 
 
@@ -49,12 +53,20 @@ class Kinds:
         found: tuple[Person, ...] = await self._by[type(source)].people(source, at, within)
         return found
 
+    async def ask(self, hook: hooks.Hook, facts: Mapping[str, Any], within: timedelta) -> Answer:
+        """Ask a hook, which is a server or a command."""
+        answer: Answer = await self._by[type(hook.by)].ask(hook, facts, within)
+        return answer
+
 
 def surroundings(state: StateDirectory) -> Outside:
     """Return everybody whom this state directory's keeper may ask."""
 
     def secret(name: str) -> str:
         return (state.secrets / name).read_text().strip()
+
+    def hide(text: str) -> str:
+        return hidden(text, kept(state.secrets))
 
     feed = Feed()
     kinds = Kinds(
@@ -70,6 +82,8 @@ def surroundings(state: StateDirectory) -> Outside:
             on_call.PagerDuty: OnCalls(secret),
             on_call.Roster: Turns(),
             on_call.Rota: Rotas(feed),
+            hooks.Post: Posts(secret, hide),
+            hooks.Program: Programs(secret, hide),
         }
     )
-    return Outside(kinds, kinds, kinds, Feeds(feed))
+    return Outside(kinds, kinds, kinds, Feeds(feed), kinds)

@@ -21,7 +21,7 @@ from interlock.adapters.signatures.ssh import SshSignatures
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy import Envoy
-from interlock.adapters.workload.process import Processes
+from interlock.adapters.workload.process import Migrations, Processes
 from interlock.app.outside import surroundings
 from interlock.app.readers import readers
 from interlock.app.state import StateDirectory
@@ -38,6 +38,7 @@ class Parts:
     processes: Processes
     envoy: Envoy
     courier: Courier
+    migrations: Migrations | None = None
 
     async def stop_all(self) -> list[str]:
         """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up none.
@@ -50,6 +51,7 @@ class Parts:
             for revision in await self.processes.revisions(environment)
         ]
         done = await asyncio.gather(*(_tried(name, self._stop(name)) for name in running))
+        done += await self._end_migrations()
         done.append(await _tried("Envoy", self._close()))
         stopped = [what for what, trouble in done if not trouble]
         if left := [trouble for _, trouble in done if trouble]:
@@ -60,6 +62,14 @@ class Parts:
         slots = tuple(one.slot for one in await self.processes.instances(revision))
         await self.processes.stop(revision, slots)
         return f"{revision}: {len(slots)} instances"
+
+    async def _end_migrations(self) -> list[tuple[str, str]]:
+        if self.migrations is None:
+            return []
+        try:
+            return [(label, "") for label in await self.migrations.clear()]
+        except Exception as problem:
+            return [("migrations", f"a migration could not be ended: {problem}")]
 
     async def _close(self) -> str:
         await self.envoy.close(timedelta(seconds=5))
@@ -96,5 +106,7 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     store, recordings = SQLite(state.database), RecordingFiles(state.recordings)
     courier = Courier(store, clock, lambda plan: readers(state, store, clock, plan))
     load, outside = LoopbackLoader(), surroundings(state)
-    ports = Ports(processes, envoy, metrics, prober, store, clock, load, recordings, outside, SshSignatures())
-    return Parts(ports, processes, envoy, courier)
+    migrations = Migrations(host, state.instances, clock, state.label, state.artefacts, state.secrets)
+    kept = (recordings, outside, SshSignatures(), migrations)
+    ports = Ports(processes, envoy, metrics, prober, store, clock, load, *kept)
+    return Parts(ports, processes, envoy, courier, migrations)

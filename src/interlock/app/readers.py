@@ -11,11 +11,13 @@ from interlock.adapters.notify.library import AppriseOutlet, MailOutlet, Server
 from interlock.adapters.notify.library.apprise import MISSING, installed, understood
 from interlock.adapters.notify.webhook import WebhookOutlet, key_of
 from interlock.adapters.secrets import kept
+from interlock.app.outside import surroundings
 from interlock.app.state import StateDirectory
 from interlock.core.channel import Apprise, Channel, Mail, Webhook, references, sealed
 from interlock.core.plan import Plan
 from interlock.core.secrecy import hidden
 from interlock.engine.courier import Reader
+from interlock.engine.hooks import tellers
 from interlock.engine.readers import Chronicle, Post
 from interlock.ports.clock import Clock
 from interlock.ports.notify import Outlet, Undelivered
@@ -35,9 +37,10 @@ def readers(state: StateDirectory, store: Store, clock: Clock, plan: Plan) -> tu
     posts = [
         Post(f"notify:{one.name}", _outlet(one, state.secrets, clock), one.events, hide, store) for one in plan.channels
     ]
+    told = tellers(plan, surroundings(state).hooks, store, clock, hide) if any(one.hooks for one in plan.stages) else ()
     if plan.log is None:
-        return tuple(posts)
-    return (*posts, Chronicle(plan.log, RepositoryDocs(plan.log, state.reports), hide, store))
+        return (*posts, *told)
+    return (*posts, *told, Chronicle(plan.log, RepositoryDocs(plan.log, state.reports), hide, store))
 
 
 def settled(channels: Iterable[Channel], fingerprints: Mapping[str, str], secrets: Path) -> tuple[Channel, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from interlock.config.conditions import conditions
 from interlock.config.file import Environment
+from interlock.config.hooks import hooks, migration
 from interlock.config.merge import merge
 from interlock.config.model import (
     Canary,
@@ -74,6 +75,8 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         configuration=_configuration(block),
         references=tuple((variable, _absolute(r, root)) for variable, r in sorted(block.secrets.items())),
         conditions=conditions(block.gates, root),
+        hooks=hooks(block.hooks, root),
+        migration=migration(block.migration),
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from interlock.core.channel import Channel, DeploymentLog
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
+from interlock.core.hooks import Hook
+from interlock.core.migration import Migration
 from interlock.core.plan import StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, fingerprint, naming
 from interlock.core.source import Source
@@ -43,6 +45,8 @@ class Environment:
     references: tuple[tuple[str, str], ...] = ()
     common: str = ""
     conditions: Conditions = Conditions()
+    hooks: tuple[Hook, ...] = ()
+    migration: Migration | None = None
 
     @property
     def approve(self) -> bool:

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from interlock.config.block import Block
 from interlock.config.gates import GatesBlock
+from interlock.config.hooks import HookBlock, MigrationBlock
 from interlock.config.notify import ChannelBlock, DocsBlock
 from interlock.config.quantity import (
     Address,
@@ -441,6 +442,12 @@ class EnvironmentBlock(Settings):
     approve_within: Duration = Field(_pace.approve_within, description="how long to wait for that person")
     gates: GatesBlock = Field(
         default_factory=GatesBlock, description="what must be so in the world around a release, at the start and on"
+    )
+    hooks: tuple[HookBlock, ...] = Field(
+        (), strict=False, description="servers and commands that are asked before it goes on, or told what became of it"
+    )
+    migration: MigrationBlock | None = Field(
+        None, description="what is done once with a new release before it starts; by default nothing"
     )
 
 

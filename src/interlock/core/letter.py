@@ -65,7 +65,8 @@ def _what(news: News) -> str:
 def _story(news: News) -> str:
     match news.kind:
         case Kind.WAITING if isinstance(news.step, Watch):
-            return f"{_whose(news)} needed before it goes on, {_until(news)}."
+            about = f" for {news.step.about}" if news.step.about else ""
+            return f"{_whose(news)} needed{about} before it goes on, {_until(news)}."
         case Kind.PROMOTED:
             return _share(news)
         case Kind.SUCCEEDED:

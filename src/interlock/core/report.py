@@ -15,7 +15,7 @@ from interlock.core.plot import evidence_plot
 from interlock.core.prose import UNKNOWN, bounded, errors, instant, lasting, moment, p99, rate, section, success, table
 from interlock.core.prose import words as said
 from interlock.core.sample import Events, Side
-from interlock.core.sections import alerts, approvals, audit_head, exceptions, flags, gates, people
+from interlock.core.sections import alerts, approvals, audit_head, exceptions, flags, gates, migrations, people
 from interlock.core.steps import SetWeight
 from interlock.core.weight import ALL
 
@@ -42,6 +42,7 @@ def deployment_report(
         *section("Metrics", _metrics(plan, accounts)),
         *section("Feature Flags", flags(accounts)),
         *section("Gates", gates(accounts)),
+        *migrations(accounts),
         *section("Alerts", alerts(accounts)),
         *section("Evidence", _evidence(accounts, curves)),
         *section("Requests by version", requests(accounts)),

@@ -15,6 +15,8 @@ from interlock.core.prose import instant, moment, section, table
 from interlock.core.prose import words as said
 from interlock.core.steps import Gate
 
+_LINES = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -63,6 +65,26 @@ def gates(accounts: Sequence[Account]) -> list[str]:
     """Lay out what each gate said, when, and why."""
     rows = [(moment(a.at), a.environment, a.gate, a.answer, a.evidence) for a in asked(accounts)]
     return table(("when", "environment", "gate", "answer", "evidence"), rows) if rows else ["- none was asked yet"]
+
+
+def migrations(accounts: Sequence[Account]) -> list[str]:
+    """Say what was done once, how it ended and what it wrote last; no section where nothing was to be done."""
+    lines = [line for account in accounts for line in _migrated(account)]
+    return section("Migrations", lines) if lines else []
+
+
+def _migrated(account: Account) -> Iterator[str]:
+    stage = account.rollout.stage
+    if stage.migration is None:
+        return
+    begun = account.of_kind("migration")
+    yield f"- {account.environment}: {said(stage.migration)}" + ("" if begun else " (not begun by this rollout)")
+    for one in (*begun, *(one for one in account.of_kind("done", "failed") if "migration" in one.data)):
+        yield f"  - {moment(one.at)}: {said(one.text)}"
+        told = _mapping(one.data.get("migration")).get("lines")
+        yield from (f"    - {said(line)}" for line in (told if isinstance(told, list) else [])[-_LINES:])
+    if begun and account.turned is not None:
+        yield f"  - **Not undone: {said(stage.not_undone)}**"
 
 
 def alerts(accounts: Sequence[Account]) -> list[str]:

@@ -127,7 +127,7 @@ class Teller:
     name: str
     environment: str
     place: int
-    hooks: Hooks
+    hooks: Hooks | None
     store: Store
     clock: Clock
     hide: Callable[[str], str]
@@ -187,7 +187,7 @@ class Teller:
         await self.store.note(news.rollout.id, (Entry(self.clock.now(), TOLD, text, data),))
 
 
-def tellers(plan: Plan, hooks: Hooks, store: Store, clock: Clock, hide: Callable[[str], str]) -> tuple[Teller, ...]:
+def tellers(plan: Plan, hooks: Hooks | None, store: Store, clock: Clock, hide: Callable[[str], str]) -> tuple[Teller, ...]:
     """Return those who tell a plan's hooks what became of its rollouts."""
     return tuple(
         Teller(f"hook:{stage.environment}:{place}", stage.environment, place, hooks, store, clock, hide)

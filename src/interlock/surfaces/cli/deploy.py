@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def starting(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(call: Call) -> Exit:
+    from interlock.app.hooks import ask_before_build, ask_for
     from interlock.app.planner import AlreadyRunning, Planner
     from interlock.surfaces.cli.plan import already, read
 
@@ -43,8 +45,10 @@ async def run(call: Call) -> Exit:
     if (options.version is None) == (options.plan is None):
         options.usage("expected either a VERSION or --plan FILE")
     if options.plan is not None:
-        return await carry_out(call, read(Path(options.plan)))
+        made = read(Path(options.plan))
+        return await carry_out(call, replace(made, consents=await ask_for(call.state, made)))
     planner, excused = Planner(call.state, call.file), excuse(call)
+    consents = await ask_before_build(call.state, call.file, options.version)
     plan = await planner.plan(options.version, first=options.first, restart=options.restart, excuse=excused)
     if isinstance(plan, AlreadyRunning):
         brought = await call.app.bring_back(plan.plan)
@@ -52,7 +56,7 @@ async def run(call: Call) -> Exit:
         if brought:
             call.say(f"it was stopped in {' and '.join(brought)}, and serves there again")
         return Exit.OK
-    return await carry_out(call, plan)
+    return await carry_out(call, replace(plan, consents=consents))
 
 
 def excusing(parser: argparse.ArgumentParser) -> None:

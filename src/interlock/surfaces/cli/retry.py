@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.exits import Exit
@@ -16,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(call: Call) -> Exit:
+    from interlock.app.hooks import ask_before_build
     from interlock.app.planner import AlreadyRunning, Planner
     from interlock.surfaces.cli.deploy import carry_out
     from interlock.surfaces.cli.plan import already
@@ -25,8 +27,9 @@ async def run(call: Call) -> Exit:
     artefact = last.revision.release.artefact
     first = last.replaces is None  # whoever began it has said so already
     call.say(f"again {view.plan.version} of {view.run}, from the artefact {artefact.digest[:19]}…")
+    consents = await ask_before_build(call.state, call.file, view.plan.version)
     plan = await Planner(call.state, call.file).plan(view.plan.version, first=first, digest=artefact.digest)
     if isinstance(plan, AlreadyRunning):
         already(call, plan)
         return Exit.OK
-    return await carry_out(call, plan)
+    return await carry_out(call, replace(plan, consents=consents))

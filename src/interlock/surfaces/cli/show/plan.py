@@ -7,9 +7,10 @@ from datetime import timedelta
 from textwrap import wrap
 from typing import Any
 
+from interlock.core.hooks import TOLD
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain
-from interlock.core.steps import Drain, Gate, Load, Retire, Settle, SetWeight, Smoke, Start, Step, Watch, spell
+from interlock.core.steps import Drain, Gate, Load, Migrate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch, spell
 from interlock.surfaces.cli.show.words import brief
 
 References = Mapping[str, Sequence[tuple[str, str]]]
@@ -56,6 +57,8 @@ def document(plan: Plan, references: References) -> dict[str, Any]:
                 "seconds_at_best": stage.shortest.total_seconds(),
                 "seconds_at_worst": stage.longest.total_seconds(),
                 "notes": list(stage.notes),
+                "hooks": [{"when": hook.when.value, "hook": str(hook)} for hook in stage.hooks],
+                "not_undone": stage.not_undone or None,
                 "secrets": dict(references.get(stage.environment, ())),
             }
             for stage in plan.stages
@@ -78,11 +81,16 @@ def _stage(stage: Stage, secrets: Sequence[tuple[str, str]], width: int) -> Iter
     yield f"  takes {brief(stage.shortest)} at best, {brief(stage.longest)} at worst"
     for note in stage.notes:
         yield from _wrapped("  ! " if note.startswith("WARNING") else "  i ", note, width)
+    for hook in stage.hooks:
+        verb = "tells" if hook.when in TOLD else "asks"
+        yield f"  {verb} {hook} {hook.when.value} (within {spell(hook.timeout)})"
     yield from _criteria(stage)
     yield "  steps"
     yield from _numbered(stage.steps)
     yield "  rollback"
     yield from _numbered(stage.rollback)
+    if stage.not_undone:
+        yield from _wrapped("  ! ", stage.not_undone, width)
 
 
 def _criteria(stage: Stage) -> Iterator[str]:
@@ -113,6 +121,8 @@ def _sign(step: Step) -> str:
     match step:
         case Start():
             return "+"
+        case Migrate():
+            return "!"
         case SetWeight() | Settle():
             return "~"
         case Drain() | Retire():
@@ -128,6 +138,8 @@ def _limit(step: Step) -> str:
             return f"takes {spell(timedelta(seconds=round(duration.total_seconds())))}, at most {spell(within)}"
         case Gate(patience=patience):
             return f"at most {spell(patience)}"
+        case Migrate(migration=migration):
+            return f"within {spell(migration.timeout)}"
         case Watch(duration=duration, patience=patience) if duration:
             return f"holds {spell(patience)} more at most"
     return ""

@@ -7,7 +7,20 @@ from datetime import datetime, timedelta
 
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
-from interlock.core.steps import Drain, Gate, GateName, Load, SetWeight, Smoke, Start, Step, Until, Watch, spell
+from interlock.core.steps import (
+    Drain,
+    Gate,
+    GateName,
+    Load,
+    Migrate,
+    SetWeight,
+    Smoke,
+    Start,
+    Step,
+    Until,
+    Watch,
+    spell,
+)
 from interlock.surfaces.cli.show.words import brief
 
 PAUSED_AT_MOST = timedelta(hours=24)
@@ -91,6 +104,8 @@ def _within(step: Step) -> timedelta | None:
             return within
         case Gate(patience=patience):
             return patience
+        case Migrate(migration=migration):
+            return migration.timeout
         case Watch(duration=duration, patience=patience):
             return duration + patience
     return None
