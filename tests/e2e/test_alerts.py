@@ -11,19 +11,22 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from tests.adapters.incidents.alertmanager import PROGRAM as ALERTMANAGER
 from tests.adapters.incidents.alertmanager import alertmanager
 from tests.adapters.metrics.prometheus import PROGRAM as PROMETHEUS
 from tests.adapters.metrics.prometheus import job, prometheus
-from tests.e2e.town import HALF, SERVICE, Town, Wish, eventually
+from tests.e2e.town import HALF, QUICK, SERVICE, Town, Wish, eventually
 
 from interlock.adapters.incidents.alertmanager import Alerts
 from interlock.adapters.traffic.envoy.process import socket_in
 from interlock.core.conditions import Conditions
 from interlock.core.incidents import Alertmanager, Incidents
+from interlock.core.metric import Counted, Prometheus, Series
 from interlock.core.phase import Phase
 
 Needs = Callable[[str], Path]
@@ -147,3 +150,28 @@ async def test_nothing_starts_while_an_alert_fires(town: Town, needs: Needs) -> 
         await town.abort(run)
         ended = await town.over(run)
     assert ended.phase is Phase.ROLLED_BACK and not ended.exposed
+
+
+@pytest.mark.parametrize("errors", [0, 0.5], ids=["good", "bad"])
+async def test_a_release_is_judged_by_what_prometheus_collects(town: Town, needs: Needs, errors: float) -> None:
+    """Of Envoy's own counters, by cluster, which is named after the revision: nothing of the service's is needed."""
+    counter = "envoy_cluster_upstream_rq_xx"
+    async with (
+        bridge(Path(socket_in(town.state.runtime))) as admin,
+        prometheus(needs(PROMETHEUS), job("envoy", {admin: {}}, "/stats/prometheus")) as monitor,
+        town.traffic(200, 40) as users,
+    ):
+        await eventually(lambda: monitor.query(counter), "Prometheus has scraped Envoy")
+        source = Prometheus(monitor.url, revision="envoy_cluster_name")
+        failures = Series.parse(f'{counter}{{envoy_response_code_class="5"}}')
+        counted = Counted(source, Series(counter), failures, Series("envoy_cluster_upstream_rq_time"))
+        criteria = replace(QUICK, sample_every=timedelta(seconds=1), counted=counted)
+        wish = town.wish(criteria=criteria, proven=True, bake=timedelta(seconds=3), manners={"errors": errors})
+        run = await town.start(wish)
+        ended = await town.over(run)
+    story = await town.story(run)
+    if errors:
+        assert ended.phase is Phase.ROLLED_BACK and ended.quarantine and "requests failed" in ended.reason, story
+    else:
+        assert ended.phase is Phase.SUCCEEDED and not ended.unproven, story
+    assert town.failed(users.counts, wish.version) == []
