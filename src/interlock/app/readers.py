@@ -11,6 +11,7 @@ from interlock.adapters.notify.library import AppriseOutlet, MailOutlet, Server
 from interlock.adapters.notify.library.apprise import MISSING, installed, understood
 from interlock.adapters.notify.webhook import WebhookOutlet, key_of
 from interlock.adapters.secrets import kept
+from interlock.app.duty import duty
 from interlock.app.outside import surroundings
 from interlock.app.state import StateDirectory
 from interlock.core.channel import Apprise, Channel, Mail, Webhook, references, sealed
@@ -38,9 +39,10 @@ def readers(state: StateDirectory, store: Store, clock: Clock, plan: Plan) -> tu
         Post(f"notify:{one.name}", _outlet(one, state.secrets, clock), one.events, hide, store) for one in plan.channels
     ]
     told = tellers(plan, surroundings(state).hooks, store, clock, hide) if any(one.hooks for one in plan.stages) else ()
+    on_call = duty(state, store, clock, plan, hide, lambda channel: _outlet(channel, state.secrets, clock))
     if plan.log is None:
-        return (*posts, *told)
-    return (*posts, *told, Chronicle(plan.log, RepositoryDocs(plan.log, state.reports), hide, store))
+        return (*posts, *told, *on_call)
+    return (*posts, *told, *on_call, Chronicle(plan.log, RepositoryDocs(plan.log, state.reports), hide, store))
 
 
 def settled(channels: Iterable[Channel], fingerprints: Mapping[str, str], secrets: Path) -> tuple[Channel, ...]:
