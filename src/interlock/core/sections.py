@@ -78,7 +78,7 @@ def _migrated(account: Account) -> Iterator[str]:
     if stage.migration is None:
         return
     begun = account.of_kind("migration")
-    yield f"- {account.environment}: {said(stage.migration)}" + ("" if begun else " (not begun by this rollout)")
+    yield f"- {account.environment}: {said(str(stage.migration))}" + ("" if begun else " (not begun by this rollout)")
     for one in (*begun, *(one for one in account.of_kind("done", "failed") if "migration" in one.data)):
         yield f"  - {moment(one.at)}: {said(one.text)}"
         told = _mapping(one.data.get("migration")).get("lines")
