@@ -14,10 +14,12 @@ from interlock.core.recording import (
     FORMAT,
     Begun,
     Line,
+    Loaded,
     Moved,
     RecordingError,
     Resumed,
     Sampled,
+    Voided,
     Weighted,
     read,
     write,
@@ -48,6 +50,10 @@ def sampled(monotonic: float, boot: str = "b") -> Sampled:
     return Sampled(AT, 6, FIVE, True, Sample(monotonic, timedelta(seconds=5), side, None, boot))
 
 
+def loaded(monotonic: float) -> Loaded:
+    return Loaded(AT, 4, False, sampled(monotonic).sample)
+
+
 def text(*lines: Line) -> str:
     return "".join(f"{write(line)}\n" for line in (BEGUN, *lines))
 
@@ -57,13 +63,15 @@ def test_every_line_comes_back_as_it_was_written() -> None:
         Weighted(AT, 100.0, "b", 5, FIVE),
         Moved(AT, 100.5, "b", 6, Phase.PROGRESSING, False, "done", "weight 5 %: observed"),
         sampled(105.0),
-        Resumed(AT, 107.0, "b", 6, timedelta(seconds=4), FIVE, 105.0),
+        Resumed(AT, 107.0, "b", 6, timedelta(seconds=4), FIVE, 105.0, 90.0),
         sampled(110.0),
+        loaded(115.0),
+        Voided(AT, 116.0, "b", 6),
     )
     recording = read("r", text(*lines))
     assert recording.begun == BEGUN
     assert tuple(line for _, line in recording.lines) == lines
-    assert [seconds for seconds, _ in recording.lines] == [0.0, 0.5, 5.0, 7.0, 10.0]
+    assert [seconds for seconds, _ in recording.lines] == [0.0, 0.5, 5.0, 7.0, 10.0, 15.0, 16.0]
     assert recording.notes == ()
 
 
@@ -79,6 +87,14 @@ def test_samples_that_the_next_owner_did_not_know_are_left_out_as_the_next_one_c
     resumed = Resumed(AT, 17.0, "b", 6, timedelta(0), FIVE, 5.0)
     recording = read("r", text(sampled(5.0), sampled(10.0), sampled(15.0), resumed, sampled(20.0)))
     assert [line.sample.monotonic for _, line in recording.sampled] == [5.0, 20.0]
+
+
+def test_of_a_load_too_samples_are_left_out_that_the_next_owner_did_not_know() -> None:
+    resumed = Resumed(AT, 17.0, "b", 6, timedelta(0), FIVE, 5.0, 11.0)
+    lines = (sampled(5.0), sampled(10.0), loaded(11.0), loaded(12.0), resumed, loaded(18.0), sampled(20.0))
+    recording = read("r", text(*lines))
+    assert [line for _, line in recording.judged] == [lines[0], lines[2], lines[5], lines[6]]
+    assert [line for _, line in recording.sampled] == [lines[0], lines[6]]
 
 
 def test_another_boot_goes_on_where_the_last_one_ended() -> None:

@@ -14,11 +14,13 @@ from tests.engine.stories import BAD, QUICK, Story, busy, play
 from interlock.adapters.memory import Behaviour, World
 from interlock.adapters.recordings.memory import MemoryRecordings
 from interlock.core.criteria import Criteria, WithoutProof
+from interlock.core.curves import curves_of
 from interlock.core.events import OrderKind
+from interlock.core.load import Recipe
 from interlock.core.plan import StrategyName
-from interlock.core.recording import Recording, Resumed, Sampled, read
+from interlock.core.recording import Loaded, Recording, Resumed, Sampled, Voided, read
 from interlock.core.replay import replay, what_happened
-from interlock.core.steps import Watch
+from interlock.core.steps import Load, Watch
 from interlock.core.trial import Happening, What
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine
@@ -27,6 +29,9 @@ from interlock.engine.recorder import KEEP
 NAME, NEW = "shop-1-production", "production-v2"
 CANARY = StrategyName.CANARY
 SHORT = replace(QUICK, weights=(Weight(500), ALL), hold_at_most=timedelta(minutes=3))
+LOADED = replace(
+    QUICK, load=Recipe(rate=40, requests=2400), load_before=QUICK.weights[:2], hold_at_most=timedelta(minutes=3)
+)
 
 
 @dataclass
@@ -145,6 +150,39 @@ async def paused(story: Recorded) -> None:
     await story.ends(run)
 
 
+async def proven_by_load(story: Recorded) -> None:
+    story.world.requests_per_second = 0.5
+    await story.ends(await story.deploys(pace=LOADED))
+
+
+async def bad_under_load(story: Recorded) -> None:
+    story.world.requests_per_second = 0.5
+    story.world.behaviours[NEW] = Behaviour(error_rate=0.05)
+    await story.ends(await story.deploys(pace=LOADED))
+
+
+async def bad_under_the_second_load(story: Recorded) -> None:
+    story.world.requests_per_second = 0.5
+    run = await story.deploys(pace=LOADED)
+    await story.reaches(run, Weight(1000))
+    await story.world.sleep(timedelta(seconds=12.3))
+    story.world.behaviours[NEW] = Behaviour(error_rate=0.05)
+    await story.ends(run)
+
+
+async def loaded_before_the_first_weight_alone(story: Recorded) -> None:
+    story.world.requests_per_second = 0.5
+    await story.ends(await story.deploys(pace=replace(LOADED, load_before=QUICK.weights[:1])))
+
+
+async def given_up_by_stable(story: Recorded) -> None:
+    story.world.requests_per_second = 0.5
+    pace = replace(LOADED, load_before=QUICK.weights[:1])
+    planned = await story.ready(CANARY, instances=2, pace=pace)
+    story.world.behaviours["production-v1"] = Behaviour(error_rate=0.1)
+    await story.ends(await story.deploy(planned))
+
+
 @pytest.mark.parametrize(
     ("tale", "ends"),
     [
@@ -159,6 +197,11 @@ async def paused(story: Recorded) -> None:
         (gone_blind, What.NO_PROOF),
         (killed, What.THROUGH),
         (paused, What.THROUGH),
+        (proven_by_load, What.THROUGH),
+        (bad_under_load, What.ROLLED_BACK),
+        (bad_under_the_second_load, What.ROLLED_BACK),
+        (loaded_before_the_first_weight_alone, What.NO_PROOF),
+        (given_up_by_stable, What.NO_PROOF),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -184,6 +227,54 @@ def test_a_keeper_killed_at_any_moment_leaves_a_recording_that_decides_as_it_did
         await story.ends(run)
 
     assert check_the_same(record(tale)) in (What.THROUGH, What.ROLLED_BACK)
+
+
+@pytest.mark.parametrize("after", [2.1, 17.4, 31.8, 59.9, 64, 70, 127, 150])
+@pytest.mark.parametrize("error_rate", [0.0, 0.04])
+def test_a_keeper_killed_while_a_load_is_sent_leaves_a_recording_that_decides_as_it_did(
+    after: float, error_rate: float
+) -> None:
+    async def tale(story: Recorded) -> None:
+        story.world.requests_per_second = 0.5
+        run = await story.deploys(pace=LOADED)
+        await story.world.sleep(timedelta(seconds=after))
+        story.world.behaviours[NEW] = Behaviour(error_rate=error_rate)
+        await story.engine.stop()
+        await story.world.sleep(timedelta(seconds=12))
+        story.new_engine()
+        await story.engine.resume()
+        await story.ends(run)
+
+    ends = check_the_same(record(tale))
+    assert ends is What.THROUGH if not error_rate else ends in (What.ROLLED_BACK, What.NO_PROOF)
+
+
+def test_what_a_load_has_proven_is_proven_again_and_shown_over_time() -> None:
+    recording = record(proven_by_load)
+    loads = [line for _, line in recording.lines if isinstance(line, Loaded)]
+    assert [line.anew for line in loads].count(True) == len({line.index for line in loads}) == 2
+    assert sum(line.sample.canary.completed for line in loads if line.sample.canary) == pytest.approx(4800)
+    assert all(line.sample.canary.completed < 10 for _, line in recording.sampled if line.sample.canary)
+    advanced = [one for one in replay(recording).happenings if one.what is What.ADVANCED]
+    assert all(one.text.startswith("proven by synthetic load, not by users") for one in advanced)
+    curves = curves_of(recording)
+    assert max(value or 0 for _, value in curves.in_favour) >= curves.proves
+
+
+def test_steps_without_the_load_hold_and_steps_with_a_load_that_was_not_sent_say_so() -> None:
+    recording = record(proven_by_load)
+    begun = recording.begun
+    without = tuple(step for step in begun.steps if not isinstance(step, Load))
+    replayed = replay(recording, begun.criteria, without)
+    assert What.HELD in [one.what for one in replayed.happenings]
+    assert "the one that was recorded is left out" in replayed.notes[0]
+    unsent = replace(recording, lines=tuple(line for line in recording.lines if not isinstance(line[1], Loaded)))
+    assert "none was recorded" in replay(unsent).notes[0]
+
+
+def test_a_load_that_was_not_what_was_planned_proves_nothing_again() -> None:
+    recording = record(given_up_by_stable)
+    assert any(isinstance(line, Voided) for _, line in recording.lines)
 
 
 def test_it_says_how_the_rollout_advanced_where_nothing_was_proven() -> None:

@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge import Baseline, Evidence, begin
+from interlock.core.load import of_load
 from interlock.core.sample import Side
-from interlock.core.steps import SetWeight, Step, Until, Watch
+from interlock.core.steps import Load, SetWeight, Step, Until, Watch
 from interlock.core.weight import NONE, Weight
 
 
@@ -27,17 +28,25 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """All that decides how samples are judged: the legs, the criteria, and what was known of stable beforehand."""
+    """All that decides how samples are judged: the legs, the criteria, and what was known of stable beforehand.
+
+    `planned` samples are expected, and `loaded` of synthetic load; None where none is sent.
+    """
 
     legs: tuple[Leg, ...]
     criteria: Criteria
     planned: int
     baseline: Baseline | None = None
     stable: Side = field(default_factory=Side)
+    loaded: int | None = None
 
     def begin(self) -> Evidence:
         """Begin to judge."""
         return begin(self.criteria, self.planned, history=self.baseline)
+
+    def begin_load(self) -> Evidence | None:
+        """Begin to judge synthetic load, apart from users' requests."""
+        return None if self.loaded is None else begin(of_load(self.criteria), self.loaded)
 
 
 def legs(steps: tuple[Step, ...], moving: Mapping[Weight, tuple[float, float]] = {}) -> tuple[Leg, ...]:
@@ -55,3 +64,9 @@ def planned(steps: tuple[Step, ...], every: timedelta) -> int:
     """Return how many samples the bakes take: the judge's guess of how long it will be asked."""
     shortest = sum((step.duration for step in steps if isinstance(step, Watch)), timedelta(0))
     return max(1, round(shortest / every))
+
+
+def loaded(steps: tuple[Step, ...], every: timedelta) -> int | None:
+    """Return how many samples the synthetic load takes; None where none is sent."""
+    loads = [step.duration for step in steps if isinstance(step, Load)]
+    return max(1, round(sum(loads, timedelta(0)) / every)) if loads else None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
-from interlock.core.judge import odds_against
+from interlock.core.judge import Evidence, joint_odds_against
 from interlock.core.judge.verdict import deciding
-from interlock.core.recording import Moved, Recording, Sampled, Weighted
+from interlock.core.recording import Loaded, Moved, Recording, Sampled, Voided, Weighted
 from interlock.core.replay import course_of
 from interlock.core.sample import Side
 from interlock.core.steps import SetWeight, Step
@@ -26,7 +26,7 @@ Curve = tuple[tuple[float, float | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """One rollout over time, in seconds since its first weight was in force.
+    """One rollout over time, in seconds since its first weight was in force, or since a load was sent before it.
 
     Weights and error rates are from 0 to 1, p99 in ms. Odds: at `rolls_back` the release is taken back, at `proves` a
     step's evidence suffices. `marks` are what moved the rollout.
@@ -158,13 +158,24 @@ def _evidence(recording: Recording) -> tuple[list[tuple[float, float | None]], l
     trial = Trial(course_of(recording, begun.criteria, begun.steps), explain=False)
     against: list[tuple[float, float | None]] = []
     in_favour: list[tuple[float, float | None]] = []
-    for seconds, line in recording.sampled:
-        trial.take(seconds, line.sample, line.concurrent, line.weight)
-        against.append((seconds, odds_against(trial.evidence)))
-        in_favour.append((seconds, min((one.odds_for for one in deciding(trial.evidence)), default=None)))
+    for seconds, line in recording.judged:
+        match line:
+            case Sampled():
+                trial.take(seconds, line.sample, line.concurrent, line.weight)
+            case Loaded():
+                trial.take_load(seconds, line.sample, anew=line.anew)
+            case Voided():
+                trial.void_load(seconds)
+        against.append((seconds, joint_odds_against(trial.evidence, trial.synthetic)))
+        in_favour.append((seconds, max(_least(trial.evidence), _least(trial.synthetic))))
         if trial.over:
             break
     return against, in_favour
+
+
+def _least(evidence: Evidence | None) -> float:
+    """Return the least of the odds that prove it: users' requests do so, or ours where they are sent."""
+    return min((one.odds_for for one in deciding(evidence)), default=0.0) if evidence else 0.0
 
 
 def _thinned(curve: list[tuple[float, float | None]]) -> Curve:

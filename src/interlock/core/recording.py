@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from interlock.core.criteria import Criteria
 from interlock.core.judge import Baseline
@@ -74,6 +74,29 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """The judge got a sample of synthetic load, sent by the step at `index`; `anew`: nothing of that step came before.
+
+    No request of a user is in it, and none of these is in any `Sampled`.
+    """
+
+    at: datetime
+    index: int
+    anew: bool
+    sample: Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """The load of the step at `index` was not what was planned: what it showed in favour counts for nothing."""
+
+    at: datetime
+    monotonic: float
+    boot: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """The rollout came to stand at `index`, in this phase; `back`: on the way back. `text` says what moved it."""
 
@@ -91,7 +114,8 @@ class Moved:
 class Resumed:
     """Another owner took over, and knew the samples up to the one at `last` (None: none), at this weight.
 
-    The watch at `index` had observed so much by then. What was recorded since is in the next sample once more.
+    The watch at `index` had observed so much by then. Of synthetic load it knew the samples up to the one at `loaded`.
+    What was recorded since is in the next sample once more.
     """
 
     at: datetime
@@ -101,15 +125,20 @@ class Resumed:
     observed: timedelta
     weight: Weight
     last: float | None
+    loaded: float | None = None
 
 
-Line = Begun | Weighted | Sampled | Moved | Resumed
-_KINDS: dict[str, type[Line]] = {kind.__name__: kind for kind in (Begun, Weighted, Sampled, Moved, Resumed)}
+Line = Begun | Weighted | Sampled | Loaded | Voided | Moved | Resumed
+Judged = Sampled | Loaded | Voided
+_KINDS: dict[str, type[Line]] = {kind.__name__: kind for kind in get_args(Line)}
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One rollout as its judge saw it: lines with the seconds since the first weight; `notes` on what is missing."""
+    """One rollout as its judge saw it: lines with the seconds since the first one; `notes` on what is missing.
+
+    The first one is the first weight, or the first sample of a synthetic load that was sent before it.
+    """
 
     name: str
     begun: Begun
@@ -118,13 +147,19 @@ class Recording:
 
     @property
     def sampled(self) -> tuple[tuple[float, Sampled], ...]:
-        """The samples alone, each time covered once: without those that a new owner did not know and saw again."""
-        known: list[tuple[float, Sampled]] = []
+        """The samples of users' requests alone, each time covered once."""
+        return tuple((seconds, line) for seconds, line in self.judged if isinstance(line, Sampled))
+
+    @property
+    def judged(self) -> tuple[tuple[float, Judged], ...]:
+        """All that was judged, each time covered once: without what a new owner did not know and saw again."""
+        known: list[tuple[float, Judged]] = []
         for seconds, line in self.lines:
-            if isinstance(line, Sampled):
+            if isinstance(line, Judged):
                 known.append((seconds, line))
             elif isinstance(line, Resumed):
-                del known[_known(known, line) :]
+                users, loads = _known(known, Sampled, line.last), _known(known, Loaded, line.loaded)
+                known = [k for at, k in enumerate(known) if at < (users if isinstance(k[1], Sampled) else loads)]
         return tuple(known)
 
 
@@ -188,12 +223,12 @@ def _since_the_judge_began(lines: Sequence[Line]) -> tuple[Begun, list[Line], li
     return begun, list(lines[first + 1 :]), [said] if first else []
 
 
-def _known(samples: Sequence[tuple[float, Sampled]], resumed: Resumed) -> int:
-    """Return how many of the samples the new owner knew: all, when its last one is not among them."""
-    if resumed.last is None:
+def _known(lines: Sequence[tuple[float, Judged]], kind: type[Sampled | Loaded], last: float | None) -> int:
+    """Return up to where the new owner knew samples of this kind: all, when its last one is not among them."""
+    if last is None:
         return 0
-    places = (position for position, (_, line) in enumerate(samples, 1) if line.sample.monotonic == resumed.last)
-    return next(places, len(samples))
+    found = (p for p, (_, line) in enumerate(lines, 1) if isinstance(line, kind) and line.sample.monotonic == last)
+    return next(found, len(lines))
 
 
 def _dated(lines: Iterable[Line]) -> Iterator[tuple[float, Line]]:
@@ -211,13 +246,13 @@ def _dated(lines: Iterable[Line]) -> Iterator[tuple[float, Line]]:
 
 def _place(line: Line) -> tuple[str, float]:
     match line:
-        case Sampled(sample=sample):
+        case Sampled(sample=sample) | Loaded(sample=sample):
             return sample.boot, sample.monotonic
-        case Weighted() | Moved() | Resumed():
+        case Weighted() | Voided() | Moved() | Resumed():
             return line.boot, line.monotonic
         case Begun():
             raise AssertionError("a recording has one beginning")
 
 
 def _covered(line: Line) -> float:
-    return line.sample.covers.total_seconds() if isinstance(line, Sampled) else 0.0
+    return line.sample.covers.total_seconds() if isinstance(line, Sampled | Loaded) else 0.0

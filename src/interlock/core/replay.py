@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from interlock.core.course import Course, legs, planned
+from interlock.core.course import Course, legs, loaded, planned
 from interlock.core.criteria import Criteria
 from interlock.core.phase import OVER, Phase
-from interlock.core.recording import Moved, Recording, Resumed, Sampled, Weighted
+from interlock.core.recording import Loaded, Moved, Recording, Resumed, Sampled, Voided, Weighted
 from interlock.core.steps import Step, spell
 from interlock.core.trial import Happening, Trial, What
 from interlock.core.weight import NONE, Weight
@@ -42,6 +42,11 @@ def replay(recording: Recording, criteria: Criteria | None = None, steps: tuple[
             case Sampled():
                 trial.take(seconds, line.sample, line.concurrent, None if line.weight == NONE else line.weight)
                 last = seconds
+            case Loaded():
+                trial.take_load(seconds, line.sample, anew=line.anew)
+                last = seconds
+            case Voided():
+                trial.void_load(seconds)
             case Weighted():
                 if line.weight == weight:  # set once more, by another owner
                     trial.weighted_again(seconds, weight)
@@ -51,13 +56,13 @@ def replay(recording: Recording, criteria: Criteria | None = None, steps: tuple[
             case Moved(back=False):
                 trial.resume(seconds)
             case Resumed():
-                trial.taken_over(seconds, line.index, line.observed.total_seconds(), line.last)
+                trial.taken_over(seconds, line.index, line.observed.total_seconds(), line.last, line.loaded)
             case _:
                 pass
         if trial.over:
             break
     trial.end(last)
-    return Replayed(course.criteria, tuple(trial.happenings), tuple(_elsewhere(trial)))
+    return Replayed(course.criteria, tuple(trial.happenings), (*_load_notes(recording, course), *_elsewhere(trial)))
 
 
 def course_of(recording: Recording, criteria: Criteria, steps: tuple[Step, ...]) -> Course:
@@ -66,7 +71,8 @@ def course_of(recording: Recording, criteria: Criteria, steps: tuple[Step, ...])
     every = begun.criteria.sample_every
     criteria = replace(criteria, sample_every=every)
     expected = begun.planned if steps == begun.steps else planned(steps, every)
-    return Course(legs(steps, _moving(recording)), criteria, expected, begun.baseline, begun.stable)
+    way, ours = legs(steps, _moving(recording)), loaded(steps, every)
+    return Course(way, criteria, expected, begun.baseline, begun.stable, ours)
 
 
 def what_happened(recording: Recording) -> tuple[Happening, ...]:
@@ -91,7 +97,8 @@ def _then(recording: Recording) -> Iterator[Happening]:
                 index = next((i for i in watches if i >= line.index), line.index)
                 yield Happening(seconds, What.WEIGHT, index, weight, requests)
             case Moved(back=True):
-                yield Happening(seconds, _turned(line), index, weight, requests, line.text)
+                ahead = next((i for i in watches if i >= index), index)
+                yield Happening(seconds, _turned(line), ahead, weight, requests, line.text)
                 return
             case Moved(event="held") if held != index:
                 held = index
@@ -136,7 +143,19 @@ def _moving(recording: Recording) -> dict[Weight, tuple[float, float]]:
                 index = line.index
             case _:
                 pass
+    if index not in watched and (ahead := [i for i in sorted(watched) if i > index]) and recording.lines:
+        # It ended on the way to this weight: not before its end is it in force.
+        ready.setdefault(watched[ahead[0]], recording.lines[-1][0] - left)
     return {weight: (ready[weight], verified.get(weight, 0.0)) for weight in ready}
+
+
+def _load_notes(recording: Recording, course: Course) -> Iterator[str]:
+    """Say where synthetic load was recorded and is not planned, or the other way round."""
+    recorded = any(isinstance(line, Loaded) for _, line in recording.lines)
+    if recorded and course.loaded is None:
+        yield "these steps send no synthetic load: the one that was recorded is left out"
+    if course.loaded is not None and not recorded:
+        yield "these steps send synthetic load, and none was recorded: what it would have shown is not known"
 
 
 def _elsewhere(trial: Trial) -> Iterator[str]:

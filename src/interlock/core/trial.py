@@ -13,10 +13,10 @@ from enum import StrEnum
 from math import inf
 
 from interlock.core.course import Course, Leg
-from interlock.core.judge import Evidence, Judgement, Verdict, decide, judge, observe, step
+from interlock.core.judge import Evidence, Judgement, Verdict, decide_both, judge_both, observe, step
 from interlock.core.patience import given_up
 from interlock.core.sample import Sample, Side
-from interlock.core.steps import spell
+from interlock.core.steps import Until, spell
 from interlock.core.watching import BLIND_FROM, Unproven, enough, lacking, without_proof
 from interlock.core.weight import NONE, Weight
 
@@ -59,6 +59,7 @@ class Trial:
     def __init__(self, course: Course, explain: bool = True) -> None:
         self.course, self.criteria = course, course.criteria
         self.evidence: Evidence = course.begin()
+        self.synthetic: Evidence | None = course.begin_load()
         self.happenings: list[Happening] = []
         self.verdicts: list[tuple[float, Verdict]] = []
         self.requests = 0.0
@@ -66,6 +67,8 @@ class Trial:
         self.elsewhere: dict[int, int] = {}
         self._explain = explain
         self._known: dict[float, tuple[Evidence, float, Side]] = {}
+        self._known_load: dict[float | None, Evidence | None] = {None: self.synthetic}
+        self._loaded_for = -1
         self._every = self.criteria.sample_every.total_seconds()
         self._lately: deque[Side] = deque(maxlen=max(1, round(_LATELY / self._every)))
         self._stable = course.stable
@@ -108,6 +111,25 @@ class Trial:
         if not self.over and self._watched and not self._waits and sample.canary is not None:
             self._watch(seconds, sample)
 
+    def take_load(self, seconds: float, sample: Sample, *, anew: bool) -> None:
+        """Take in a sample of synthetic load; nothing where the course plans none. `anew`: of another load than before.
+
+        It was sent before the next weight: to both sides alike, however much of the traffic either has.
+        """
+        self._until(seconds)
+        if self.over or self.synthetic is None:
+            return
+        self._loaded_for = self._leg + self._in_force
+        self.synthetic = observe(step(self.synthetic) if anew else self.synthetic, sample, concurrent=True)
+        self._known_load[sample.monotonic] = self.synthetic
+        self._decide(seconds)
+
+    def void_load(self, seconds: float) -> None:
+        """Let what speaks for the release in synthetic load count for nothing."""
+        self._until(seconds)
+        if not self.over and self.synthetic is not None:
+            self.synthetic = step(self.synthetic)
+
     def pause(self, seconds: float, index: int) -> None:
         """Somebody said `pause` in the step at `index`: what passes from now on is not watched."""
         self._until(seconds)
@@ -124,12 +146,15 @@ class Trial:
         """Another owner has set the weight once more: what spoke for the release begins again."""
         self._until(seconds)
         if not self.over and self._in_force and self.leg.weight == weight:
-            self.evidence, self._straddles = step(self.evidence), True
+            self._step()
 
-    def taken_over(self, seconds: float, index: int, observed: float, last: float | None) -> None:
+    def taken_over(
+        self, seconds: float, index: int, observed: float, last: float | None, loaded: float | None = None
+    ) -> None:
         """Another owner goes on, who knows the samples up to the one at `last`, and that so much was observed in the
-        watch at `index`. What came since is in its next sample once more."""
+        watch at `index`; of synthetic load those up to `loaded`. What came since is in its next sample once more."""
         self._until(seconds)
+        self.synthetic = self._known_load.get(loaded, self.synthetic)
         known = (self.course.begin(), 0.0, self.course.stable) if last is None else self._known.get(last)
         if known is not None:
             self.evidence, self.requests, self._stable = known
@@ -143,7 +168,7 @@ class Trial:
         """There are no more samples."""
         self._until(seconds)
         if not self.over:
-            judgement = judge(self.evidence)
+            judgement = self._judgement()
             missing = lacking(self.leg.watch, self.evidence, judgement) or "the time of its watch is not over"
             self._happen(seconds, What.UNDECIDED, missing, judgement)
 
@@ -169,8 +194,8 @@ class Trial:
         if self.over:
             return
         if not self._in_force and self._weighted_at <= seconds:
-            self.evidence, self._straddles = step(self.evidence), True
             self._at, self._weighted_at, self._before = self._weighted_at, -inf, self.requests
+            self._step()
             self._happen(self._at, What.WEIGHT)
             self._remember()
         if self._in_force and not self._watched and self._watched_at <= seconds:
@@ -179,6 +204,15 @@ class Trial:
             self._deadline = self._looked + (watch.duration + watch.patience).total_seconds()
         if self._deadline <= seconds and not self._waits:
             self._conclude(self._deadline, over=True)
+
+    def _step(self) -> None:
+        """Let what speaks for the release begin again; that of a load only if none was sent just before this weight."""
+        self.evidence, self._straddles = step(self.evidence), True
+        if self.synthetic is not None and self._loaded_for != self._leg:
+            self.synthetic = step(self.synthetic)
+
+    def _judgement(self) -> Judgement:
+        return judge_both(self.evidence, self.synthetic)
 
     def _remember(self) -> None:
         """Keep what was known after the last sample: an owner that takes over may know no more."""
@@ -194,17 +228,23 @@ class Trial:
             self.requests += canary.completed
             self._blind_since = seconds
             self._lately.append(canary)
-        verdict = decide(self.evidence)
+        self._decide(seconds)
+        if self.over:
+            return
+        if canary is not None and canary.abandoned and (gone := given_up(self._lately, self._stable)):
+            self._happen(seconds, What.ROLLED_BACK, gone, self._judgement())
+        elif canary is None and self.weight >= BLIND_FROM:
+            self._look_for_blindness(seconds)
+
+    def _decide(self, seconds: float) -> None:
+        """Go back when the judge says so."""
+        verdict = decide_both(self.evidence, self.synthetic)
         if not self.verdicts or self.verdicts[-1][1] is not verdict:
             self.verdicts.append((seconds, verdict))
         if verdict is Verdict.FAIL:
-            judgement = judge(self.evidence)
+            judgement = self._judgement()
             why = "; ".join(finding.text for finding in judgement.findings if finding.verdict is Verdict.FAIL)
             self._happen(seconds, What.ROLLED_BACK, why, judgement)
-        elif canary is not None and canary.abandoned and (gone := given_up(self._lately, self._stable)):
-            self._happen(seconds, What.ROLLED_BACK, gone, judge(self.evidence))
-        elif canary is None and self.weight >= BLIND_FROM:
-            self._look_for_blindness(seconds)
 
     def _look_for_blindness(self, seconds: float) -> None:
         blind = seconds - self._blind_since
@@ -224,7 +264,7 @@ class Trial:
         watch = self.leg.watch
         short = self._observed < watch.duration.total_seconds() - 1e-5
         blind = self._at > self._blind_since
-        if enough(watch, self.evidence) and not short and not blind:
+        if enough(watch, self.evidence, self.synthetic) and not short and not blind:
             self._advance(seconds, What.ADVANCED, self._proven)
             return
         good = not (short or blind or self.evidence.blind)
@@ -232,7 +272,7 @@ class Trial:
         if follows is Unproven.ADVANCES:
             self._advance(seconds, What.UNPROVEN, self._missing)
         elif follows is Unproven.FAILS:
-            self._happen(seconds, What.NO_PROOF, f"no proof in time: {self._missing()}", judge(self.evidence))
+            self._happen(seconds, What.NO_PROOF, f"no proof in time: {self._missing()}", self._judgement())
         elif not self._held:
             self._held = True
             text = f"holds, at most {spell(watch.patience)}: {self._missing()}" if self._explain else ""
@@ -241,21 +281,24 @@ class Trial:
     def _advance(self, seconds: float, what: What, text: Callable[[], str]) -> None:
         last = self._leg + 1 == len(self.course.legs)
         said = text() if self._explain else ""
-        self._happen(seconds, What.THROUGH if last else what, said, judge(self.evidence) if self._explain else None)
+        self._happen(seconds, What.THROUGH if last else what, said, self._judgement() if self._explain else None)
         if not last:
             self._go_on(seconds)
 
     def _missing(self) -> str:
-        judgement = judge(self.evidence)
+        judgement = self._judgement()
         return lacking(self.leg.watch, self.evidence, judgement) or "not all of its time could be observed"
 
     def _proven(self) -> str:
-        verdict = "proven" if decide(self.evidence) is Verdict.PASS else "nothing bad found"
-        return f"{verdict} on {self.requests - self._before:.0f} requests"
+        requests, judgement = self.requests - self._before, self._judgement()
+        if judgement.synthetic and self.leg.watch.until is Until.PROVEN:
+            return f"proven by synthetic load, not by users, who sent {requests:.0f} requests"
+        verdict = "proven" if judgement.verdict is Verdict.PASS else "nothing bad found"
+        return f"{verdict} on {requests:.0f} requests"
 
     def _happen(self, seconds: float, what: What, text: str = "", judgement: Judgement | None = None) -> None:
-        leg = self.leg
-        self.happenings.append(Happening(seconds, what, leg.index, leg.weight, self.requests, text, judgement))
+        place = self.leg.index, self.weight
+        self.happenings.append(Happening(seconds, what, *place, self.requests, text, judgement))
         self.over = what in _ENDS
 
 

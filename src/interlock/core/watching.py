@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from interlock.core.criteria import WithoutProof
-from interlock.core.judge import Evidence, Judgement, Verdict, decide, odds_against
+from interlock.core.judge import Evidence, Judgement, Verdict, decide_both, odds_against
 from interlock.core.steps import Until, Watch
 from interlock.core.weight import Weight
 
@@ -35,11 +35,11 @@ def compared(weight: Weight) -> bool:
     return weight.rest >= LEAST_CONTROL
 
 
-def enough(step: Watch, evidence: Evidence) -> bool:
+def enough(step: Watch, evidence: Evidence, synthetic: Evidence | None = None) -> bool:
     """Whether what the judge knows suffices to end the watch well: proof, or nothing bad where no proof is asked."""
     if evidence.blind:
         return False
-    if step.until is Until.PROVEN and decide(evidence) is not Verdict.PASS:
+    if step.until is Until.PROVEN and decide_both(evidence, synthetic) is not Verdict.PASS:
         return False
     return odds_against(evidence) < SUSPICIOUS
 

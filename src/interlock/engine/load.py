@@ -8,6 +8,7 @@ from datetime import timedelta
 from interlock.core.events import Done
 from interlock.core.judge import Verdict
 from interlock.core.judge.words import count, percent
+from interlock.core.load import Tried
 from interlock.core.record import plain
 from interlock.core.sample import Side
 from interlock.core.steps import Load, spell
@@ -45,8 +46,9 @@ async def load(scene: Scene, step: Load) -> Outcome:
     for sender in senders:
         if not sender.cancelled() and (error := sender.exception()) is not None:
             return scene.failed(f"{step}: {error}")
-    await scene.sentinel.keep()
-    return _ended(scene, step, trouble)
+    outcome = _ended(scene, step, trouble)
+    await scene.sentinel.keep()  # only now, or a successor would not know that it proves nothing
+    return outcome
 
 
 async def _send(scene: Scene, step: Load, revision: str, so_far: Side) -> None:
@@ -103,7 +105,10 @@ async def _look(scene: Scene, step: Load) -> bool:
         reading = await scene.ports.metrics.read_previews((step.revision, step.beside))
     except MetricsError:
         return False
-    scene.sentinel.synthetic.take(reading)
+    synthetic = scene.sentinel.synthetic
+    anew = synthetic.step == Tried()
+    if (sample := synthetic.take(reading)) is not None:
+        scene.sentinel.recorder.loaded(scene.rollout(), sample, anew=anew)
     scene.sentinel.rejudge()
     return len(reading.revisions) == len({step.revision, step.beside})
 
@@ -119,6 +124,7 @@ def _ended(scene: Scene, step: Load, trouble: str) -> Outcome:
     if trouble == LATE:
         return scene.done(f"{step}: no more was sent after {spell(step.within)}: {counted}", data)
     sentinel.synthetic.void()
+    sentinel.recorder.voided(scene.rollout())
     sentinel.rejudge()
     said = f"stopped, as {trouble}; it proves nothing ({counted})"
     at, index = scene.ports.clock.now(), scene.rollout().index

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from interlock.core.events import Done, Event, Failed, Held, Order, Unsafe
 from interlock.core.judge import Evidence
-from interlock.core.recording import FORMAT, Begun, Line, Moved, Resumed, Sampled, Weighted, write
+from interlock.core.recording import FORMAT, Begun, Line, Loaded, Moved, Resumed, Sampled, Voided, Weighted, write
 from interlock.core.rollout import Rollout
 from interlock.core.sample import Sample, Side
 from interlock.core.weight import Weight
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Writes one rollout's recording, from its first weight on; nothing for a rollout that nobody judges."""
+    """Writes one rollout's recording, from its first weight or load on; nothing for a rollout that nobody judges."""
 
     def __init__(self, ports: Ports, rollout: Rollout, begins: Evidence, stable: Callable[[], Side]) -> None:
         self._ports, self._id, self._begins, self._stable = ports, rollout.id, begins, stable
@@ -49,6 +49,16 @@ class Recorder:
         self._begin_once(rollout)
         self._add(Sampled(self._ports.clock.now(), rollout.index, weight, concurrent, sample))
 
+    def loaded(self, rollout: Rollout, sample: Sample, *, anew: bool) -> None:
+        """The judge gets a sample of synthetic load; `anew`: it is the first of its step."""
+        self._begin_once(rollout)
+        self._add(Loaded(self._ports.clock.now(), rollout.index, anew, sample))
+
+    def voided(self, rollout: Rollout) -> None:
+        """What a load has shown in favour of the release counts for nothing."""
+        clock = self._ports.clock
+        self._add(Voided(clock.now(), clock.monotonic(), clock.boot, rollout.index))
+
     def moved(self, before: Rollout, event: Event, after: Rollout) -> None:
         """The rollout stands elsewhere, or begins to hold."""
         stood = before.index, before.phase, before.turned_at
@@ -60,7 +70,14 @@ class Recorder:
         place = clock.now(), clock.monotonic(), clock.boot, after.index
         self._add(Moved(*place, after.phase, after.going_back, name, text))
 
-    def resumed(self, rollout: Rollout, evidence: Evidence | None, weight: Weight, observed: timedelta) -> None:
+    def resumed(
+        self,
+        rollout: Rollout,
+        evidence: Evidence | None,
+        weight: Weight,
+        observed: timedelta,
+        synthetic: Evidence | None = None,
+    ) -> None:
         """Another owner goes on from what it knew, at this weight; without evidence the judge begins anew."""
         if not self._begun:
             return
@@ -70,7 +87,8 @@ class Recorder:
         clock = self._ports.clock
         place = clock.now(), clock.monotonic(), clock.boot, rollout.index
         if not rollout.going_back:  # then nothing is judged any more
-            self._add(Resumed(*place, observed, weight, evidence.sight.monotonic))
+            loaded = synthetic.sight.monotonic if synthetic else None
+            self._add(Resumed(*place, observed, weight, evidence.sight.monotonic, loaded))
         # Where it stands now, as the last owner may have died before that was written here.
         self._add(Moved(*place, rollout.phase, rollout.going_back, _turned(rollout), rollout.reason))
 
@@ -119,6 +137,8 @@ def _name(event: Event) -> str:
     match event:
         case Done(unproven=unproven):
             return "unproven" if unproven else "done"
+        case Failed(quarantine=True):  # by a load
+            return "unsafe"
         case Unsafe(quarantine=quarantine):
             return "unsafe" if quarantine else "blind"
         case Order(kind=kind):

@@ -135,7 +135,8 @@ class Sentinel:
             self.recorder.resumed(rollout, None, rollout.weight, rollout.observed)
             return replace(recalled, observed=timedelta(0))
         self._proving = Weight(kept["weight"])
-        self.recorder.resumed(rollout, self.evidence, self._proving, max(rollout.observed, recalled.observed))
+        observed = max(rollout.observed, recalled.observed)
+        self.recorder.resumed(rollout, self.evidence, self._proving, observed, self.synthetic.evidence)
         if self._proving != rollout.weight:
             self.stepped()
         self.rejudge()

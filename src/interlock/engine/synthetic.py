@@ -15,7 +15,7 @@ from interlock.core.load import Tried, of_load
 from interlock.core.plan import Stage
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout
-from interlock.core.sample import Reading, difference
+from interlock.core.sample import Reading, Sample, difference
 from interlock.core.steps import Load, SetWeight, Until, Watch
 
 
@@ -43,15 +43,19 @@ class Synthetic:
         self.evidence, self.step = step(self.evidence), Tried()
         self._began, self._reading = began, None
 
-    def take(self, reading: Reading) -> None:
-        """Take in the counters of both previews; the first reading of a step only sets its starting point."""
+    def take(self, reading: Reading) -> Sample | None:
+        """Take in the counters of both previews and return what came since the last ones.
+
+        The first reading of a step only sets its starting point: None.
+        """
         canary, stable = self._names
         sample = difference(self._reading, reading, canary, stable)
         self._reading = reading
         if sample is None or self.evidence is None:
-            return
+            return None
         self.evidence = observe(self.evidence, sample, concurrent=stable is not None)
         self.tried, self.step = self.tried.add(sample), self.step.add(sample)
+        return sample
 
     def stepped(self, rollout: Rollout) -> None:
         """Tell of a new weight: what was proven before it holds there only if a load was sent just before it."""

@@ -2,7 +2,7 @@
 
 from interlock.core.judge.baseline import Baseline, History
 from interlock.core.judge.evidence import Evidence, begin, observe, step
-from interlock.core.judge.joint import joint_odds_against, judge_both
+from interlock.core.judge.joint import decide_both, joint_odds_against, judge_both
 from interlock.core.judge.judgement import Finding, Judgement, judge
 from interlock.core.judge.latency import ENOUGH_ANSWERS
 from interlock.core.judge.proof import time_to_prove
@@ -19,6 +19,7 @@ __all__ = [
     "Verdict",
     "begin",
     "decide",
+    "decide_both",
     "decode",
     "encode",
     "joint_odds_against",
