@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.surfaces.worlds import keep, seen
 
 from interlock.adapters.store.sqlite import SQLite
-from interlock.app.verbs import View
+from interlock.app.view import View
 
 RUNS = 15
 GOAL = 250

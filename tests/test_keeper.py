@@ -17,7 +17,8 @@ import pytest
 from tests.surfaces.worlds import keep, seen
 
 from interlock import twin
-from interlock.adapters.line import Unreachable, ask
+from interlock.adapters.inquiry import Unreachable
+from interlock.adapters.line import ask
 from interlock.adapters.workload.process.log import LIMIT
 from interlock.app.doctor import examine
 from interlock.app.state import StateDirectory

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from interlock.adapters.line import Rejected, Unreachable, ask, serve
+from interlock.adapters.inquiry import Rejected, Unreachable
+from interlock.adapters.line import ask, serve
 
 SOON = timedelta(seconds=10)
 

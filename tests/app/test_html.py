@@ -20,7 +20,7 @@ from interlock.app.chart import HEIGHT, WIDTH, Chart, Limit, Line, svg
 from interlock.app.html import page
 from interlock.app.report import accounts_of
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.curves import COLUMNS, curves_of
 from interlock.core.events import OrderKind
 from interlock.core.phase import Phase

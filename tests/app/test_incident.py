@@ -11,7 +11,7 @@ from tests.surfaces.worlds import seen
 from interlock.app.incident import LOG_LINES, find, seek
 from interlock.app.report import document, report
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import NoSuchRollout
+from interlock.app.view import NoSuchRollout
 from interlock.core.suspects import Found
 
 

@@ -13,7 +13,7 @@ from interlock.adapters.memory import run
 from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.recordings.memory import MemoryRecordings
 from interlock.app.report import recorded, report
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.events import OrderKind
 from interlock.core.incident import NoIncident
 

@@ -17,7 +17,8 @@ import pytest
 
 from interlock.adapters.host.local import LocalHost
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import App, View
+from interlock.app.verbs import App
+from interlock.app.view import View
 from interlock.core.account import Account
 from interlock.core.criteria import Criteria
 from interlock.core.judge import Verdict

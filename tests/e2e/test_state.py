@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from tests.e2e.town import a_town, has_users
 
-from interlock.adapters.store.sqlite import SCHEMA, SQLite
+from interlock.adapters.store.schema import SCHEMA
+from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory, StateError
 from interlock.app.verbs import App
 from interlock.core.phase import Phase

@@ -25,10 +25,12 @@ from bench.traffic import ROOT, Counts, Traffic, blame
 
 from interlock import twin
 from interlock.adapters.host.local import LocalHost
-from interlock.adapters.line import Unreachable, ask
+from interlock.adapters.inquiry import Unreachable
+from interlock.adapters.line import ask
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import App, KeeperError, NoSuchRollout, View
+from interlock.app.verbs import App, KeeperError
+from interlock.app.view import NoSuchRollout, View
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.events import OrderKind

@@ -17,7 +17,8 @@ import pytest
 from tests.surfaces.worlds import keep, seen
 
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import App, View
+from interlock.app.verbs import App
+from interlock.app.view import View
 from interlock.core.events import Order, OrderKind
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import advance

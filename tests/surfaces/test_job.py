@@ -12,7 +12,7 @@ import pytest
 from tests.surfaces.worlds import seen
 
 from interlock.app.report import report
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.plan import Plan
 from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.deploy import carry_out

@@ -14,7 +14,7 @@ from tests.engine.stories import QUICK, Story, play, revision, stage, staging
 
 from interlock.adapters.memory import Behaviour
 from interlock.adapters.store.sqlite import SQLite
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.events import OrderKind
 from interlock.core.load import Recipe
 from interlock.core.phase import Phase

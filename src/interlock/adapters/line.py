@@ -13,21 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from interlock.adapters.inquiry import question, result, unreachable
+
 LONGEST = 16 * 1024 * 1024
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
-
-
-class Unreachable(Exception):
-    """No keeper answers on the socket."""
-
-
-class Rejected(Exception):
-    """The keeper answered with an error: `kind` is its name, the message its words."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        super().__init__(message)
 
 
 async def ask(path: Path, verb: str, arguments: dict[str, Any], within: timedelta) -> Any:
@@ -36,19 +26,14 @@ async def ask(path: Path, verb: str, arguments: dict[str, Any], within: timedelt
         async with asyncio.timeout(within.total_seconds()):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=LONGEST)
             try:
-                writer.write(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
+                writer.write(question(verb, arguments))
                 await writer.drain()
                 line = await reader.readline()
             finally:
                 writer.close()
     except (OSError, TimeoutError) as error:
-        raise Unreachable(f"the keeper does not answer on {path}: {error or 'no answer in time'}") from error
-    if not line:
-        raise Unreachable(f"the keeper on {path} hung up")
-    answer = json.loads(line)
-    if "error" in answer:
-        raise Rejected(answer["error"]["kind"], answer["error"]["message"])
-    return answer["result"]
+        raise unreachable(path, error) from error
+    return result(path, line)
 
 
 @contextlib.asynccontextmanager

@@ -18,13 +18,14 @@ from datetime import UTC, datetime, timedelta
 
 from interlock import twin
 from interlock.adapters.host.local import LocalHost
-from interlock.adapters.line import Rejected, Unreachable, ask
+from interlock.adapters.inquiry import Rejected, Unreachable
+from interlock.adapters.line import ask
 from interlock.adapters.store.place import file_system, refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy.port import obstacle
 from interlock.adapters.traffic.envoy.process import OLDEST, program
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import not_driven
+from interlock.app.view import not_driven
 from interlock.core.audit import examine as examine_audit
 from interlock.core.release import Entrance
 from interlock.ports.store import StoreError

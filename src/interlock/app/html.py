@@ -12,7 +12,7 @@ from interlock.adapters.secrets import kept
 from interlock.app.chart import Chart, Limit, Line, highest, scaled, svg
 from interlock.app.report import accounts_of, report
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.criteria import Criteria
 from interlock.core.curves import Curve, Curves, curves_of
 from interlock.core.judge.words import odds, percent

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from interlock.adapters.artefacts.local import git
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import App, NoSuchRollout, View
+from interlock.app.verbs import App
+from interlock.app.view import NoSuchRollout, View
 from interlock.core.incident import Resolution, is_incident, resolution
 from interlock.core.release import Release
 from interlock.core.rollout import Rollout

@@ -10,7 +10,7 @@ from typing import Any
 
 from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.secrets import kept
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core import facts
 from interlock.core.account import Account
 from interlock.core.curves import Curves, curves_of

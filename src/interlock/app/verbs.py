@@ -7,28 +7,28 @@ import contextlib
 import getpass
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlock import twin
 from interlock.adapters.clock import SystemClock
-from interlock.adapters.line import Rejected, Unreachable, ask
+from interlock.adapters.inquiry import Rejected, Unreachable
+from interlock.adapters.line import ask
 from interlock.adapters.secrets import kept
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
+from interlock.app import view as look
 from interlock.app.state import StateDirectory
+from interlock.app.view import View
 from interlock.core.events import LOCAL, Order, OrderKind
 from interlock.core.lock import Lock
-from interlock.core.phase import Phase
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import advance
-from interlock.ports.store import Entry, Quarantined, StoreError
+from interlock.ports.store import Quarantined, StoreError
 
 if TYPE_CHECKING:  # imported late, where it is needed: to look must be quick
     from interlock.core.suspects import Found
@@ -36,10 +36,6 @@ if TYPE_CHECKING:  # imported late, where it is needed: to look must be quick
 KEEPER_STARTS_WITHIN = timedelta(seconds=15)
 ANSWERS_WITHIN = timedelta(seconds=30)
 GOES_BACK_WITHIN = timedelta(minutes=20)
-
-
-class NoSuchRollout(Exception):
-    """There is no rollout of that name here; the message says which there are."""
 
 
 class KeeperError(Exception):
@@ -52,47 +48,6 @@ class LeftRunning(Exception):
 
 class Blocked(Exception):
     """A gate or an interlock forbids it; the message says which and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything a surface shows of one run: its rollouts by environment, their journals, and what is live.
-
-    `live` is by rollout id and has `judgement`, `points`, `strength`, `route`, `tally`, `trouble`; empty when nothing
-    is under way. `keeper` says whether a keeper answers, `stuck` by rollout id what keeps it from driving one.
-    """
-
-    run: str
-    plan: Plan
-    rollouts: tuple[Rollout, ...]
-    entries: Mapping[str, tuple[Entry, ...]]
-    checkpoints: Mapping[str, Mapping[str, Any]]
-    live: Mapping[str, Mapping[str, Any]]
-    keeper: bool
-    stuck: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def current(self) -> Rollout:
-        """The newest environment's rollout."""
-        return self.rollouts[-1]
-
-    def lasted(self, rollout: Rollout) -> timedelta | None:
-        """How long the rollout has stood at its present step, as its keeper counts; None when no keeper says so."""
-        seconds = self.live.get(rollout.id, {}).get("lasted")
-        return None if seconds is None else timedelta(seconds=seconds)
-
-    @property
-    def not_begun(self) -> str:
-        """Why the environment after the newest one was not begun; "" when it was, or may still be."""
-        found = [entry.text for entry in self.entries.get(self.current.id, ()) if entry.kind == "not begun"]
-        return found[-1] if found else ""
-
-    @property
-    def over(self) -> bool:
-        """Whether the run has ended: its last environment succeeded, or one did not, or the next was not begun."""
-        last = self.current
-        whole = last.stage.environment == self.plan.stages[-1].environment
-        return last.over and (last.phase is not Phase.SUCCEEDED or whole or bool(self.not_begun))
 
 
 class App:
@@ -112,24 +67,11 @@ class App:
 
     async def view(self, run: str | None = None) -> View:
         """Return one run, the newest when none is named; accepts a rollout's id too."""
-        live, stuck, keeper = await self._live()  # first: what is live must not be newer than what the journal says
-        try:
-            return await self._view(run, live, stuck, keeper=keeper)
-        except StoreError as error:
-            told = "".join(f". {one}: {why}" for one, why in stuck.items())
-            raise StoreError(f"{error}{told}") from error
-
-    async def _view(self, run: str | None, live: Mapping[str, Any], stuck: Mapping[str, str], *, keeper: bool) -> View:
-        rollouts = await self._run(run)
-        first = rollouts[0]
-        plan = await self.records.plan(first.plan)
-        if plan is None:
-            raise NoSuchRollout(f"the plan {first.plan} of {first.run} is not in {self.state.database}")
-        entries = {rollout.id: await self.records.entries(rollout.id) for rollout in rollouts}
-        kept = {rollout.id: await self.records.last_checkpoint(rollout.id) or {} for rollout in rollouts}
-        now = tuple(restore(Rollout, live[one.id]["rollout"]) if one.id in live else one for one in rollouts)
-        why = {one.id: stuck.get(one.id) or stuck.get("", "") for one in now if not one.over}
-        return View(first.run, plan, now, entries, kept, live, keeper, {id: text for id, text in why.items() if text})
+        try:  # first: what is live must not be newer than what the journal says
+            told = await self._ask(look.LIVE, within=look.ANSWERS_WITHIN)
+        except Unreachable:
+            told = None
+        return await asyncio.to_thread(look.view, self.state, run, told)
 
     async def history(self, limit: int = 20) -> tuple[Rollout, ...]:
         """Return the newest rollouts, newest first."""
@@ -140,29 +82,7 @@ class App:
         return await self.records.quarantine(service)
 
     async def _run(self, name: str | None) -> tuple[Rollout, ...]:
-        if name is None:  # one only: each takes a millisecond to read
-            for newest in await self.records.rollouts(1):
-                return await self.records.run(newest.run)
-        elif found := await self.records.run(name):
-            return found
-        elif (one := await self.records.rollout(name)) is not None:
-            return await self.records.run(one.run)
-        raise NoSuchRollout(await self._known(name or ""))
-
-    async def _known(self, name: str) -> str:
-        newest = await self.records.rollouts(8)
-        if not newest:
-            return "nothing has been deployed from here yet. Begin with: interlock deploy VERSION"
-        known = ", ".join(dict.fromkeys(rollout.run for rollout in newest))
-        return f"there is no rollout {name}; the newest are {known}. All of them: interlock history"
-
-    async def _live(self) -> tuple[Mapping[str, Any], Mapping[str, str], bool]:
-        """Return what the keeper knows of rollouts, which it cannot drive and why, and whether it answers."""
-        try:
-            told = await self._ask("live", within=timedelta(seconds=3))
-        except (Unreachable, KeeperError):
-            return {}, {}, False
-        return told.get("rollouts", told), not_driven(told), True
+        return await asyncio.to_thread(look.rollouts, self.state, name)
 
     async def report(self, run: str | None = None, *, incident: bool = False, repository: Path | None = None) -> str:
         """Return a run's deployment report in Markdown, or its incident report; raise NoIncident without one.
@@ -382,15 +302,6 @@ class App:
 
     async def _ask(self, verb: str, arguments: dict[str, Any] | None = None, within: timedelta = ANSWERS_WITHIN) -> Any:
         return await ask(self.state.socket, verb, arguments or {}, within)
-
-
-def not_driven(told: Mapping[str, Any]) -> dict[str, str]:
-    """Read from the keeper's answer to "live" what it cannot drive, since when, why, and what becomes of it."""
-    return {
-        id: f"not driven since {datetime.fromisoformat(one['since']):%Y-%m-%d %H:%M:%S} UTC: {one['why']}. What serves "
-        "goes on serving, unwatched by this rollout; it is tried again every few seconds"
-        for id, one in told.get("stuck", {}).items()
-    }
 
 
 def _understood(order: dict[str, Any]) -> dict[str, Any]:

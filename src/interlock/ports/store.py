@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from interlock.core.audit import Act, Head, Row
-from interlock.core.lock import Lock
-from interlock.core.plan import Plan
 from interlock.core.release import Revision
-from interlock.core.rollout import Rollout
+
+if TYPE_CHECKING:  # only named here: who looks need not wait for all that may be asked
+    from interlock.core.audit import Act, Head, Row
+    from interlock.core.lock import Lock
+    from interlock.core.plan import Plan
+    from interlock.core.rollout import Rollout
 
 
 class StoreError(Exception):

@@ -12,7 +12,8 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from interlock.adapters.store.sqlite import SCHEMA, SQLite
+from interlock.adapters.store.schema import SCHEMA
+from interlock.adapters.store.sqlite import SQLite
 from interlock.core import strategy
 from interlock.core.criteria import Criteria
 from interlock.core.events import Done, Failed, Order, OrderKind

@@ -29,8 +29,9 @@ from tests.adapters.store.examples import (
 )
 from tests.adapters.store.process import ENVIRONMENTS, spawn
 
-from interlock.adapters.store import sqlite
-from interlock.adapters.store.sqlite import SCHEMA, SQLite
+from interlock.adapters.store import records, schema
+from interlock.adapters.store.schema import SCHEMA
+from interlock.adapters.store.sqlite import SQLite
 from interlock.core.phase import Phase
 from interlock.ports.store import StoreError
 
@@ -196,9 +197,9 @@ async def test_an_older_file_is_brought_up_once_and_a_reader_does_not_change_it(
     store = opened()
     await fill(store)
     store.close()
-    newer = (*sqlite.SCHEMAS, ("ALTER TABLE rollouts ADD COLUMN colour TEXT",))
-    monkeypatch.setattr(sqlite, "SCHEMAS", newer)
-    monkeypatch.setattr(sqlite, "SCHEMA", len(newer))
+    newer = (*schema.SCHEMAS, ("ALTER TABLE rollouts ADD COLUMN colour TEXT",))
+    monkeypatch.setattr(schema, "SCHEMAS", newer)
+    monkeypatch.setattr(schema, "SCHEMA", len(newer))
     said = rf"older Interlock \(schema {SCHEMA}, this one writes {SCHEMA + 1}\).*the next interlock deploy"
     with pytest.raises(StoreError, match=said):
         opened(read_only=True)
@@ -381,7 +382,7 @@ def test_a_directory_that_becomes_read_only_is_said(disk: Path, opened: Open) ->
 async def test_a_lock_that_another_process_keeps_is_said(
     opened: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(records, "BUSY_SECONDS", 0.2)
     store = opened()
     with spawn(path, "lock") as other:
         assert other.stdout is not None

@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from interlock.adapters.store import schema
 from interlock.adapters.store.prune import mentioned, prune
+from interlock.adapters.store.records import Records, first, patiently
 from interlock.core import audit
 from interlock.core.audit import Act, Head, Row
 from interlock.core.lock import Lock
 from interlock.core.plan import Plan
-from interlock.core.record import plain, restore
+from interlock.core.record import plain
 from interlock.core.rollout import Rollout
 from interlock.ports.store import Busy, Entry, Fenced, Proof, Quarantined, StoreError
 
@@ -31,61 +31,11 @@ T = TypeVar("T")
 _Database = sqlite3.Connection
 _Work = Callable[[_Database], T]
 
-BUSY_SECONDS = 5.0
 # Room that is kept in the write-ahead log and in the file itself, so that a verdict can still be written when the disk
 # is full. The log is emptied into the file before it outgrows its room: pages are of 4 KiB.
 RESERVE_BYTES = 1 << 20
 CHECKPOINT_PAGES = 200
 
-# One tuple of statements leads from each version of the schema to the next; a released one is never changed.
-# The number of a row is the order in which it came; clocks jump.
-SCHEMAS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE plans (hash TEXT PRIMARY KEY, record TEXT NOT NULL)",
-        """CREATE TABLE rollouts (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, run TEXT NOT NULL,
-            service TEXT NOT NULL, environment TEXT NOT NULL, phase TEXT NOT NULL, over INTEGER NOT NULL,
-            epoch INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT '',
-            record TEXT NOT NULL, started TEXT NOT NULL, updated TEXT NOT NULL)""",
-        "CREATE UNIQUE INDEX one_active ON rollouts (service, environment) WHERE NOT over",
-        "CREATE INDEX rollouts_of_a_run ON rollouts (run)",
-        """CREATE TABLE entries (
-            rollout TEXT NOT NULL REFERENCES rollouts (id), seq INTEGER NOT NULL, at TEXT NOT NULL,
-            kind TEXT NOT NULL, text TEXT NOT NULL, data TEXT NOT NULL,
-            PRIMARY KEY (rollout, seq)) WITHOUT ROWID""",
-        "CREATE TABLE checkpoints (rollout TEXT PRIMARY KEY REFERENCES rollouts (id), record TEXT NOT NULL)",
-        """CREATE TABLE proofs (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, environment TEXT NOT NULL,
-            subject TEXT NOT NULL, rollout TEXT NOT NULL, record TEXT NOT NULL,
-            UNIQUE (service, environment, subject, rollout))""",
-        """CREATE TABLE quarantine (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, identity TEXT NOT NULL,
-            record TEXT NOT NULL, UNIQUE (service, identity))""",
-        """CREATE TABLE released (
-            number INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, identity TEXT NOT NULL,
-            record TEXT NOT NULL, released_by TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL)""",
-        "CREATE TABLE environments (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
-        "CREATE TABLE numbers (service TEXT PRIMARY KEY, last INTEGER NOT NULL)",
-        "CREATE TABLE reserve (filler BLOB)",
-    ),
-    (  # the audit, and locks; `_take_over` then adds what was on record before
-        """CREATE TABLE audit (
-            number INTEGER PRIMARY KEY, before TEXT NOT NULL, record TEXT NOT NULL, hash TEXT NOT NULL)""",
-        """CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
-            BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END""",
-        """CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
-            BEGIN SELECT RAISE(ABORT, 'the audit is only ever added to'); END""",
-        "CREATE TABLE locks (service TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID",
-    ),
-    (  # who has been told what; not in the audit, for it changes nothing
-        """CREATE TABLE told (
-            reader TEXT NOT NULL, rollout TEXT NOT NULL REFERENCES rollouts (id), seq INTEGER NOT NULL,
-            PRIMARY KEY (reader, rollout)) WITHOUT ROWID""",
-    ),
-)
-SCHEMA = len(SCHEMAS)
-AUDITED_SINCE = 2
 UNREADABLE = "unreadable"
 
 
@@ -97,10 +47,11 @@ class SQLite:
         self._read_only = read_only
         self._thread = ThreadPoolExecutor(1, "store")
         try:
-            self._db = self._thread.submit(self._named, "open", self._open).result()
+            self._records = self._thread.submit(self._open).result()
         except BaseException:
             self._thread.shutdown()
             raise
+        self._db = self._records.db
 
     def close(self) -> None:
         """Finish what is under way and let go of the file."""
@@ -122,7 +73,7 @@ class SQLite:
         await self._write(lambda db: db.execute("INSERT OR IGNORE INTO plans VALUES (?, ?)", row))
 
     async def plan(self, hash: str) -> Plan | None:
-        return _first(await self._all(Plan, "plan", "SELECT record, hash FROM plans WHERE hash = ?", hash))
+        return await self._call("read", lambda: self._records.plan(hash))
 
     async def begin(self, rollout: Rollout, entry: Entry) -> None:
         release = rollout.stage.revision.release
@@ -198,8 +149,7 @@ class SQLite:
         await self._write(write)
 
     async def last_checkpoint(self, id: str) -> Mapping[str, Any] | None:
-        question = "SELECT record, rollout FROM checkpoints WHERE rollout = ?"
-        return _first(await self._all(dict[str, Any], "the checkpoint of rollout", question, id))
+        return await self._call("read", lambda: self._records.last_checkpoint(id))
 
     async def note(self, id: str, entries: tuple[Entry, ...]) -> None:
         lines = _lines(entries)
@@ -212,29 +162,23 @@ class SQLite:
         await self._write(write)
 
     async def rollout(self, id: str) -> Rollout | None:
-        return _first(await self._rollouts("WHERE id = ?", id))
+        return await self._call("read", lambda: self._records.rollout(id))
 
     async def run(self, run: str) -> tuple[Rollout, ...]:
-        return await self._rollouts("WHERE run = ? ORDER BY number", run)
+        return await self._call("read", lambda: self._records.run(run))
 
     async def active(self) -> tuple[Rollout, ...]:
-        return await self._rollouts("WHERE NOT over ORDER BY number")
+        return await self._call("read", lambda: self._records.rollouts_where("WHERE NOT over ORDER BY number"))
 
     async def under_way(self) -> tuple[str, ...]:
         question = "SELECT id FROM rollouts WHERE NOT over ORDER BY number"
         return await self._call("read", lambda: tuple(str(id) for (id,) in self._db.execute(question).fetchall()))
 
     async def rollouts(self, limit: int) -> tuple[Rollout, ...]:
-        return await self._rollouts("ORDER BY number DESC LIMIT ?", limit)
+        return await self._call("read", lambda: self._records.rollouts(limit))
 
     async def entries(self, id: str, after: int = 0) -> tuple[Entry, ...]:
-        question = "SELECT at, kind, text, data, seq FROM entries WHERE rollout = ? AND seq > ? ORDER BY seq"
-
-        def read() -> tuple[Entry, ...]:
-            rows = self._db.execute(question, (id, after)).fetchall()
-            return tuple(self._readable(partial(_entry, *row), f"line {row[-1]} of rollout {id}") for row in rows)
-
-        return await self._call("read", read)
+        return await self._call("read", lambda: self._records.entries(id, after))
 
     async def journals(self, limit: int) -> tuple[tuple[str, int], ...]:
         question = (
@@ -317,7 +261,7 @@ class SQLite:
             row = db.execute("SELECT record FROM locks WHERE service = ?", (service,)).fetchone()
             if row is None:
                 return None
-            lock = self._restored(Lock, row[0], f"the lock of {service}")
+            lock = self._records.restored(Lock, row[0], f"the lock of {service}")
             db.execute("DELETE FROM locks WHERE service = ?", (service,))
             _seal(db, audit.unlocked(lock, by, at, channel))
             return lock
@@ -326,7 +270,7 @@ class SQLite:
 
     async def locked(self, service: str) -> Lock | None:
         question = "SELECT record, service FROM locks WHERE service = ?"
-        return _first(await self._all(Lock, "the lock of", question, service))
+        return first(await self._all(Lock, "the lock of", question, service))
 
     async def remember(self, environment: str, data: Mapping[str, Any]) -> None:
         row = (environment, _json(data))
@@ -334,7 +278,7 @@ class SQLite:
 
     async def recall(self, environment: str) -> Mapping[str, Any] | None:
         question = "SELECT record, name FROM environments WHERE name = ?"
-        return _first(await self._all(dict[str, Any], "what is known of", question, environment))
+        return first(await self._all(dict[str, Any], "what is known of", question, environment))
 
     async def prune(self, runs: int, proofs: int) -> tuple[str, ...]:
         def write(db: _Database) -> tuple[str, ...]:
@@ -348,94 +292,46 @@ class SQLite:
     async def mentions(self, name: str) -> bool:
         return await self._call("read", lambda: mentioned(self._db, name))
 
-    async def _rollouts(self, which: str, *values: object) -> tuple[Rollout, ...]:
-        return await self._all(Rollout, "rollout", f"SELECT record, id FROM rollouts {which}", *values)
-
     async def _all(self, kind: type[T], what: str, question: str, *values: object) -> tuple[T, ...]:
         """Return the values of all rows of (record, its name); restored on the thread too, for it takes as long."""
-
-        def read() -> tuple[T, ...]:
-            rows = self._db.execute(question, values).fetchall()
-            return tuple(self._restored(kind, record, f"{what} {name}") for record, name in rows)
-
-        return await self._call("read", read)
+        return await self._call("read", lambda: self._records.all(kind, what, question, *values))
 
     async def _write(self, work: _Work[T]) -> T:
         return await self._call("write", lambda: _transact(self._db, work))
 
     async def _call(self, verb: str, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._named, verb, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._records.named, verb, work)
 
-    def _named(self, verb: str, work: Callable[[], T]) -> T:
-        """Do it; turn what SQLite says into what a person can act upon."""
-        try:
-            return work()
-        except (sqlite3.Error, OSError) as problem:
-            raise StoreError(f"cannot {verb} {self.path}: {problem}. {self._advice(problem)}") from problem
-
-    def _advice(self, problem: Exception) -> str:
-        match getattr(problem, "sqlite_errorcode", 0) & 0xFF:  # the low byte of an extended code is the plain one
-            case sqlite3.SQLITE_FULL:
-                return "Free space on its file system: writing then goes on by itself, nothing need be started again"
-            case sqlite3.SQLITE_READONLY if self._read_only:
-                return "It was opened for reading only"
-            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-                return "Its directory must exist and be writable for this user; or use another --state"
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return f"Another process has kept it locked for {BUSY_SECONDS:g} s; find it with: fuser {self.path}"
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-                return "The file is damaged, or is not Interlock's: put a copy back, or use another --state"
-        return "Look at its disk (df, dmesg); until it is mended use another --state"
-
-    def _open(self) -> _Database:
-        if self._read_only and not self.path.exists():
-            raise StoreError(self._nothing_yet())
-        mode = "ro" if self._read_only else "rwc"
-        address = f"{self.path.absolute().as_uri()}?mode={mode}"
-        db = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            _patiently(lambda: self._prepare(db))
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _prepare(self, db: _Database) -> None:
-        version = self._version(db)
+    def _open(self) -> Records:
+        records = Records(self.path, read_only=self._read_only)
         if self._read_only:
-            self._refuse_old(version)
-            return
+            return records
+        try:
+            records.named("open", lambda: patiently(lambda: self._prepare(records)))
+        except BaseException:
+            records.db.close()
+            raise
+        return records
+
+    def _prepare(self, records: Records) -> None:
+        db, version = records.db, records.version()
         if db.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise StoreError(f"cannot open {self.path}: its file system bears no write-ahead log; use another --state")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        if version < SCHEMA:
-            _transact(db, self._migrate)
+        if version < schema.SCHEMA:
+            _transact(db, lambda _: self._migrate(records))
         self._reserve(db)
 
-    def _version(self, db: _Database) -> int:
-        """Return the schema's version, 0 for a new file; raise StoreError when it is not ours or newer than we are."""
-        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables:
-            return 0
-        row = db.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() if "meta" in tables else None
-        if row is None:
-            raise StoreError(f"{self.path} is a database of something else than Interlock: use another --state")
-        if int(row[0]) > SCHEMA:
-            raise StoreError(
-                f"{self.path} was written by a newer Interlock (schema {row[0]}, this one knows {SCHEMA}): "
-                "upgrade, or use another --state"
-            )
-        return int(row[0])
-
-    def _migrate(self, db: _Database) -> None:
-        for version, statements in enumerate(SCHEMAS[self._version(db) :], self._version(db) + 1):
+    def _migrate(self, records: Records) -> None:
+        db, now = records.db, records.version()
+        for version, statements in enumerate(schema.SCHEMAS[now:], now + 1):
             for statement in statements:
                 db.execute(statement)
-            if version == AUDITED_SINCE:
+            if version == schema.AUDITED_SINCE:
                 self._take_over(db)
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (str(schema.SCHEMA),))
 
     def _take_over(self, db: _Database) -> None:
         """Put what was on record before there was an audit into it, in the order in which it happened."""
@@ -446,21 +342,6 @@ class SQLite:
             acts.append(audit.released(service, identity, by, reason, datetime.fromisoformat(at), ""))
         for act in sorted(acts, key=lambda act: act.at):
             _seal(db, act)
-
-    def _refuse_old(self, version: int) -> None:
-        if version == 0:
-            raise StoreError(self._nothing_yet())
-        if version < SCHEMA:
-            raise StoreError(
-                f"{self.path} was written by an older Interlock (schema {version}, this one writes {SCHEMA}), and "
-                "reading does not change it: the next interlock deploy brings it up"
-            )
-
-    def _nothing_yet(self) -> str:
-        return (
-            f"nothing has been deployed from here yet: there is no {self.path}. "
-            "Begin with: interlock deploy VERSION; or name the state directory with --state"
-        )
 
     def _reserve(self, db: _Database) -> None:
         """Grow the log and the file now, while there is room.
@@ -489,19 +370,7 @@ class SQLite:
             (rollout.stage.revision.release.service, rollout.stage.environment),
         ).fetchone()
         if row is not None:
-            raise Busy(self._restored(Rollout, row[0], f"rollout {row[1]}"))
-
-    def _restored(self, kind: type[T], record: str, what: str) -> T:
-        return self._readable(lambda: restore(kind, json.loads(record)), what)
-
-    def _readable(self, build: Callable[[], T], what: str) -> T:
-        try:
-            return build()
-        except (ValueError, TypeError, KeyError, AttributeError) as problem:
-            raise StoreError(
-                f"{self.path}: the record of {what} cannot be read: {problem}. Upgrade when a newer Interlock wrote "
-                "it; else put a copy of the file back, or use another --state"
-            ) from problem
+            raise Busy(self._records.restored(Rollout, row[0], f"rollout {row[1]}"))
 
 
 def _transact(db: _Database, work: _Work[T]) -> T:
@@ -517,22 +386,6 @@ def _transact(db: _Database, work: _Work[T]) -> T:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
         raise
-
-
-def _patiently(work: Callable[[], None]) -> None:
-    """Try again while the file is locked: SQLite's own patience does not cover two that turn it to WAL at once."""
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            return work()
-        except sqlite3.OperationalError as problem:
-            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-        time.sleep(0.01)
-
-
-def _first(found: tuple[T, ...]) -> T | None:
-    return found[0] if found else None
 
 
 def _append(db: _Database, id: str, lines: tuple[tuple[str, str, str, str], ...]) -> None:
@@ -596,10 +449,6 @@ def _fenced(db: _Database, id: str, epoch: int) -> str:
 
 def _lines(entries: tuple[Entry, ...]) -> tuple[tuple[str, str, str, str], ...]:
     return tuple((e.at.isoformat(), _text(e.kind), _text(e.text), _json(e.data)) for e in entries)
-
-
-def _entry(at: str, kind: str, text: str, data: str, seq: int) -> Entry:
-    return Entry(datetime.fromisoformat(at), kind, text, json.loads(data), seq)
 
 
 def _updated(rollout: Rollout, entries: tuple[Entry, ...]) -> str:

@@ -15,7 +15,7 @@ from interlock.surfaces.cli.orders import watched
 from interlock.surfaces.cli.parser import duration, output
 
 if TYPE_CHECKING:
-    from interlock.app.verbs import View
+    from interlock.app.view import View
     from interlock.core.rollout import Rollout
 
 

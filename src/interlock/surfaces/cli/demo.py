@@ -27,7 +27,8 @@ from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.exits import Exit
 
 if TYPE_CHECKING:
-    from interlock.app.verbs import App, View
+    from interlock.app.verbs import App
+    from interlock.app.view import View
     from interlock.core.account import Account
 
 RATE, LEAST_RATE = 600, 300

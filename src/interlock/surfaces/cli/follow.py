@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.show import document

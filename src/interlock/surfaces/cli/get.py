@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.exits import Exit
@@ -17,15 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     output(parser)
 
 
-async def run(call: Call) -> Exit:
-    options = call.options
-    call.goes_on = "interrupted: to look changes nothing"
-    if options.watch:
-        from interlock.surfaces.cli.follow import follow
+def run(call: Call) -> Exit | Coroutine[Any, Any, Exit]:
+    from interlock.app.view import look
 
-        view = await call.app.view(options.run)
-        return await follow(call, view.run, options.timeout)
-    view, now = await call.app.view(options.run), datetime.now(UTC)
+    call.goes_on = "interrupted: to look changes nothing"
+    if call.options.watch:
+        return _watched(call)
+    view, now = look(call.state, call.options.run), datetime.now(UTC)
     if call.json:
         from interlock.surfaces.cli.show import document
 
@@ -35,3 +35,10 @@ async def run(call: Call) -> Exit:
 
     call.console.print(picture(view, now, call.console.width))
     return Exit.OK
+
+
+async def _watched(call: Call) -> Exit:
+    from interlock.surfaces.cli.follow import follow
+
+    view = await call.app.view(call.options.run)
+    return await follow(call, view.run, call.options.timeout)

@@ -10,7 +10,7 @@ from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.parser import count, output
 
 if TYPE_CHECKING:
-    from interlock.app.verbs import View
+    from interlock.app.view import View
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ async def run(call: Call) -> Exit:
 
 async def _run(call: Call, name: str | None) -> View | None:
     """Return the run of this name; None when it is a revision's. Raises NoSuchRollout when it is neither."""
-    from interlock.app.verbs import NoSuchRollout
+    from interlock.app.view import NoSuchRollout
 
     try:
         return await call.app.view(name)

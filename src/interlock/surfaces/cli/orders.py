@@ -10,7 +10,7 @@ from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.parser import output
 
 if TYPE_CHECKING:
-    from interlock.app.verbs import View
+    from interlock.app.view import View
     from interlock.core.rollout import Rollout
 
 

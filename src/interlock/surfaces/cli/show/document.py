@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.rollout import Rollout
 from interlock.surfaces.cli.show.endings import ending, status
 from interlock.surfaces.cli.show.lines import Line

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
 from interlock.core.steps import Gate

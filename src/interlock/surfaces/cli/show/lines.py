@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
 from interlock.core.steps import Load, Until, Watch, spell

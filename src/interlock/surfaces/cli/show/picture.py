@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from interlock.app.verbs import View
+from interlock.app.view import View
 from interlock.core.criteria import Criteria
 from interlock.core.phase import Phase
 from interlock.core.release import Revision
