@@ -12,13 +12,14 @@ from interlock.adapters.memory import EPOCH
 from interlock.adapters.memory_surroundings import Surroundings
 from interlock.core.checks import Checks, JUnit
 from interlock.core.conditions import Conditions, Override
+from interlock.core.criteria import Criteria, WithoutProof
 from interlock.core.events import OrderKind
 from interlock.core.gates import Answer
 from interlock.core.incidents import Alertmanager, Incident, Incidents, Mine
 from interlock.core.on_call import OnCall, Roster
 from interlock.core.phase import Phase
 from interlock.core.plan import Stage, StrategyName
-from interlock.core.steps import GateName, SetWeight
+from interlock.core.steps import GateName, SetWeight, Watch
 from interlock.core.strategy import LAYOUTS, Pace
 from interlock.core.weight import ALL, NONE, Weight
 from interlock.core.window import Freeze, Opening, Period, WhenClosed, Window
@@ -156,6 +157,21 @@ def test_an_incident_that_opens_is_seen_before_the_next_advance_at_every_moment(
             assert story.world.violations == []
 
         play(tell, busy())
+
+
+@pytest.mark.parametrize("policy", WithoutProof)
+def test_what_to_do_without_proof_is_no_way_past_an_incident(policy: WithoutProof) -> None:
+    async def tell(story: Story) -> None:
+        planned = await conditional(story, ALL_OF_THEM, replace(STEPS, judged=True))
+        run = await story.deploy(replace(planned, criteria=Criteria(without_proof=policy)))
+        await story.reaches(run, Weight(1000))
+        story.around.fires = [FIRE]
+        await story.world.sleep(timedelta(minutes=3))
+        rollout = (await story.store.run(run))[-1]
+        assert rollout.weight == Weight(1000) and not rollout.unproven
+        assert isinstance(rollout.next_step, Watch), "it stands where it stood"
+
+    play(tell, busy())
 
 
 def test_a_hold_for_an_incident_ends_by_going_back() -> None:

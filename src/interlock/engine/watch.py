@@ -43,7 +43,8 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
             return scene.done(
                 f"{step}: {_verdict_in_words(scene, step, requests)}", {"judgement": plain(sentinel.judgement)}
             )
-        policy = sentinel.criteria.without_proof if judged else WithoutProof.HOLD
+        # What to do without proof is for a want of proof: a gate that has closed is waited for, whatever is proven.
+        policy = WithoutProof.HOLD if scene.guard.closed or not judged else sentinel.criteria.without_proof
         follows = without_proof(policy, over=deadline.over, good=_seen_good(scene))
         if follows is Unproven.ADVANCES:
             return _unproven(scene, step, missing)
