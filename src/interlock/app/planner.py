@@ -15,6 +15,7 @@ from interlock.adapters.store.sqlite import SQLite
 from interlock.app import window
 from interlock.app.announce import announced, announced_anyway
 from interlock.app.forget import RELEASES, UNUSED_FOR
+from interlock.app.measured import understood
 from interlock.app.running import running
 from interlock.app.secrets import keep
 from interlock.app.state import StateDirectory
@@ -152,6 +153,8 @@ class Planner:
     ) -> Plan | AlreadyRunning:
         references = [r for one in self._file.environments for _, r in one.secret_references()]
         references += [r for one in self._file.environments for r in one.conditions.references()]
+        references += [r for one in self._file.environments if one.criteria for r in one.criteria.references()]
+        references += [r for one in self._file.environments for hook in one.hooks for r in hook.references()]
         secrets = keep(self._state.secrets, references)
         stages: list[Stage] = []
         running: list[Stage] = []
@@ -162,7 +165,14 @@ class Planner:
             conditions = excuse.applied(with_signers(environment.conditions.sealed(secrets)))
             after = sum((stage.shortest for stage in stages), timedelta(0))
             known = replace(known, window=await window.seen(self._state, conditions, after))
-            intent = replace(self._intent(environment, release, before), conditions=conditions)
+            hooks = tuple(hook.sealed(secrets) for hook in environment.hooks)
+            intent = replace(
+                self._intent(environment, release, before),
+                criteria=await understood(environment.criteria, secrets, self._state),
+                conditions=conditions,
+                hooks=hooks,
+                migration=environment.migration,
+            )
             before = environment.name
             if environment is self._file.production and known.stable is None and not first:
                 raise Blocked(
