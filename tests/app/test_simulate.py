@@ -14,6 +14,8 @@ from tests.core.examples import revision, stage_of
 from interlock.app.simulate import Result, Scenario, Simulation, given, simulate, usual
 from interlock.app.traffic import Latency, Traffic, Users, binomial, poisson, spread
 from interlock.core.criteria import Criteria
+from interlock.core.load import Recipe
+from interlock.core.metric import Metric, Ratio, Series
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.strategy import Pace
 from interlock.core.trial import What
@@ -104,6 +106,24 @@ def test_traffic_that_can_prove_nothing_holds_and_goes_back() -> None:
     (result,) = simulate(Simulation(stage(hold_at_most=MINUTE), few, 20))
     assert result.share(What.NO_PROOF) == 1
     assert result.seconds(0.5) == 240
+
+
+def test_a_load_proves_and_finds_what_so_few_users_cannot() -> None:
+    users = Users(0.2, 0.0, 0.0)
+    loaded = stage(hold_at_most=MINUTE, load=Recipe(20.0, 2000), load_before=(Weight(1000),))
+    bad = replace(users, canary_error_rate=0.05)
+    both = (Scenario("good", users, bad=False), Scenario("bad", bad, bad=True))
+    results = simulate(Simulation(loaded, both, 20))
+    assert of(results, "good").share(What.THROUGH) == 1
+    assert of(results, "good").seconds(0.5) == pytest.approx(100 + 240, abs=10)
+    assert of(results, "bad").share(What.ROLLED_BACK) == 1 and of(results, "bad").requests(1.0) == 0
+
+
+def test_metrics_of_ones_own_are_left_out() -> None:
+    metric = Metric("refused", 0.01, Ratio(Series("refused"), Series("all")))
+    judged = replace(stage(), criteria=Criteria(metrics=(metric,)))
+    (result,) = simulate(Simulation(judged, usual(USERS, Criteria())[:1], 5))
+    assert result.share(What.THROUGH) == 1
 
 
 def test_a_described_release_is_bad_when_it_is_over_a_limit_and_worse_than_stable() -> None:

@@ -125,6 +125,7 @@ def test_a_file_needs_no_project(tmp_path: Path) -> None:
         (("simulate", "--rate", "9", "--environment", "qa"), "interlock.yaml has no environment qa; it has staging"),
         (("simulate", "--rate", "9", "--criteria", "alpha=2"), "--criteria alpha=2: expected a percentage between"),
         (("simulate", "--rate", "9", "--criteria", "alhpa=2%"), 'found "alhpa=2%"; did you mean "alpha"?'),
+        (("simulate", "--rate", "9", "--criteria", "alpha"), 'found "alpha"; there are error_rate'),
     ],
 )
 def test_what_cannot_be_done_is_one_paragraph(project: Project, arguments: tuple[str, ...], said: str) -> None:

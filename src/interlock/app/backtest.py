@@ -88,6 +88,8 @@ def backtest(recording: Recording, terms: Terms) -> Backtest:
         stage = staged(under(terms.environment, terms.settings), _rate(recording))
         criteria, steps = stage.criteria or begun.criteria, stage.steps
     criteria = replace(criteria, sample_every=begun.criteria.sample_every)
+    if not begun.rollout:  # what comes from elsewhere has nothing of them
+        criteria = replace(criteria, metrics=())
     own = (criteria, steps) == (begun.criteria, begun.steps)
     return Backtest(recording, what_happened(recording), replay(recording, criteria, steps), own, named)
 

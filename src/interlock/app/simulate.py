@@ -7,24 +7,27 @@ own, so that the same call gives the same answer, however many processes share t
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from math import ceil
 from random import Random
 
 from interlock.app.traffic import Latency, Traffic, Users, stables_hour
-from interlock.core.course import Course, legs, planned
+from interlock.core.course import Course, legs, loaded, loads, planned
 from interlock.core.criteria import Criteria
 from interlock.core.judge import Baseline, Verdict
 from interlock.core.plan import Stage
+from interlock.core.steps import Load
 from interlock.core.trial import Trial, What
 from interlock.core.watching import compared
+from interlock.core.weight import NONE, Weight
 
 HOURS = 10
 """So many different hours of stable are drawn beforehand, and rollouts take turns with them."""
 
 _CHUNK = 20
+_SOON = 0.001  # seconds after its load a weight is in force
 _AT_ONCE = 1.0  # seconds: the sample that is taken at once after a weight step
 _NORMAL, _LEAST_ANSWERS = 0.001, 500.0
 
@@ -87,8 +90,8 @@ class Simulation:
 
     @property
     def criteria(self) -> Criteria:
-        """By which criteria the releases are judged."""
-        return self.stage.criteria or Criteria()
+        """By which criteria the releases are judged: without metrics of one's own, of which no traffic can be made."""
+        return replace(self.stage.criteria or Criteria(), metrics=())
 
 
 def usual(users: Users, criteria: Criteria) -> tuple[Scenario, ...]:
@@ -165,27 +168,47 @@ def _latency(simulation: Simulation, scenario: Scenario) -> tuple[Latency, Laten
 def _some(simulation: Simulation, hours: Sequence[Baseline], first: int, runs: int) -> Part:
     (scenario,) = simulation.scenarios
     latency, stage, criteria = _latency(simulation, scenario), simulation.stage, simulation.criteria
-    way, expected = legs(stage.steps), planned(stage.steps, criteria.sample_every)
+    every, sent = criteria.sample_every, loads(stage.steps)
+    moving = {weight: (load.duration.total_seconds() + _SOON, 0.0) for weight, load in sent.items()}
+    way, expected, ours = legs(stage.steps, moving), planned(stage.steps, every), loaded(stage.steps, every)
     ended = []
     for number in range(first, first + runs):
         random = Random(f"{simulation.seed} {scenario.name} {number}")
-        course = Course(way, criteria, expected, hours[number % len(hours)] if stage.replaces else None)
-        ended.append(_run(course, Traffic(scenario.users, random, latency), first_release=stage.replaces is None))
+        history = hours[number % len(hours)] if stage.replaces else None
+        course = Course(way, criteria, expected, history, loaded=ours)
+        traffic = Traffic(scenario.users, random, latency)
+        ended.append(_run(course, traffic, sent, first_release=stage.replaces is None))
     return scenario.name, first, tuple(ended)
 
 
-def _run(course: Course, traffic: Traffic, *, first_release: bool) -> Ended:
-    """Roll out once."""
+def _run(course: Course, traffic: Traffic, sent: Mapping[Weight, Load], *, first_release: bool) -> Ended:
+    """Roll out once; `sent` is the synthetic load before each weight."""
     trial, now, leg = Trial(course, explain=False), 0.0, -1
     every = course.criteria.sample_every.total_seconds()
     while not trial.over:
         weight, index = trial.leg.weight, trial.leg.index
+        if index != leg and weight in sent:
+            now = _load(trial, traffic, sent[weight], now, every)
+            if trial.over:
+                break
         covers, leg = (every, leg) if index == leg else (min(_AT_ONCE, every), index)
         now += covers
         trial.take(now, traffic.sample(now, covers, weight), compared(weight) and not first_release)
     last = trial.outcome
     proven = next((seconds for seconds, verdict in trial.verdicts if verdict is Verdict.PASS), None)
     return Ended(last.what, last.seconds, last.requests, proven)
+
+
+def _load(trial: Trial, traffic: Traffic, load: Load, now: float, every: float) -> float:
+    """Send a load before the next weight, while users go on at the present one; return when all is sent."""
+    began, weight, lasts = now, trial.weight, load.duration.total_seconds()
+    while now < began + lasts and not trial.over:
+        covers = min(every, began + lasts - now)
+        now, anew = now + covers, now == began
+        trial.take_load(now, traffic.load(now, covers, load.rate), anew=anew)
+        if weight != NONE:
+            trial.take(now, traffic.sample(now, covers, weight), compared(weight))
+    return now
 
 
 def _quantile(values: Iterable[float], q: float) -> float:

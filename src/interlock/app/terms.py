@@ -97,7 +97,7 @@ def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     known = [one for one in CriteriaBlock.model_fields if one not in _ONLY_IN_THE_FILE]
     if not equals or name not in known:
-        near = guess(name, known)
+        near = guess(name, known) if name not in known else ""
         raise TermsError(
             f'--criteria: expected KEY=VALUE with a KEY of criteria, found "{text}"{near or _listed(known)}'
         )

@@ -107,6 +107,12 @@ class Traffic:
         stable = self._side(requests * weight.rest.share, users.error_rate, self._stable)
         return Sample(now, timedelta(seconds=covers), canary, stable)
 
+    def load(self, now: float, covers: float, rate: float) -> Sample:
+        """Return what both sides did with so many requests a second of our own: what they do with those of users."""
+        canary = self._side(rate * covers, self._users.canary_error_rate, self._canary)
+        stable = self._side(rate * covers, self._users.error_rate, self._stable)
+        return Sample(now, timedelta(seconds=covers), canary, stable)
+
     def _side(self, expected: float, error_rate: float, latency: Latency) -> Side:
         n = poisson(self._random, expected)
         failed = self._failed(n, error_rate)

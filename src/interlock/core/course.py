@@ -66,6 +66,18 @@ def planned(steps: tuple[Step, ...], every: timedelta) -> int:
     return max(1, round(shortest / every))
 
 
+def loads(steps: tuple[Step, ...]) -> dict[Weight, Load]:
+    """Return the synthetic load that is sent before each weight, where one is."""
+    found: dict[Weight, Load] = {}
+    load: Load | None = None
+    for step in steps:
+        if isinstance(step, Load):
+            load = step
+        elif isinstance(step, SetWeight) and load is not None:
+            found[step.weight], load = load, None
+    return found
+
+
 def loaded(steps: tuple[Step, ...], every: timedelta) -> int | None:
     """Return how many samples the synthetic load takes; None where none is sent."""
     loads = [step.duration for step in steps if isinstance(step, Load)]

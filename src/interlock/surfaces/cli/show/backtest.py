@@ -97,6 +97,8 @@ def _value(name: str, value: object) -> str:
         return spell(value) or "0 s"
     if isinstance(value, float):
         return percent(value) if value < 1 and name not in ("margin", "stable_ratio") else f"{value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(one.name for one in value) or "none"
     return str(value)
 
 
@@ -131,11 +133,14 @@ def _why(when: str, last: Happening, width: int) -> Iterator[str]:
 
 def _counts(last: Happening) -> Iterator[str]:
     """Yield each finding of the last judgement with its odds and counts."""
-    for one in last.judgement.findings if last.judgement else ():
+    findings = last.judgement.findings if last.judgement else ()
+    widest = max((len(one.rule) for one in findings), default=0)
+    for one in findings:
         bad = f"{number(one.canary_bad)} of {number(one.canary_requests)}"
         rate = "" if one.estimate is None else f", {percent(one.estimate)}"
         limit = "" if one.limit is None else f", {percent(one.limit)} allowed"
-        yield f"    {one.rule:<14}{bad}{rate}{limit}; odds against {odds(one.odds_against)}, for {odds(one.odds_for)}"
+        weighed = f"odds against {odds(one.odds_against)}, for {odds(one.odds_for)}"
+        yield f"    {one.rule:<{widest}}   {bad}{rate}{limit}; {weighed}"
 
 
 def _happening(one: Happening) -> dict[str, Any]:

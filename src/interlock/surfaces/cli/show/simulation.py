@@ -21,11 +21,15 @@ def lines(simulation: Simulation, results: Sequence[Result], *, measured: bool) 
     stage, users = simulation.stage, simulation.scenarios[0].users
     weights = ", ".join(str(step.weight) for step in stage.steps if isinstance(step, SetWeight))
     source = "as measured in the last hour" if measured else "as given"
-    yield f"{stage.environment}: {stage.strategy.value}, weights {weights}, {brief(stage.shortest)} of bakes"
+    load = f" and {brief(stage.loaded)} of synthetic load" if stage.loaded else ""
+    yield f"{stage.environment}: {stage.strategy.value}, weights {weights}, {brief(stage.watched)} of bakes{load}"
     yield (
         f"{simulation.runs:,} rollouts of each release, {users.rate:.3g} requests/s ({source}), stable fails "
         f"{percent(users.error_rate)}, seed {simulation.seed}"
     )
+    if stage.criteria is not None and stage.criteria.metrics:
+        left_out = ", ".join(metric.name for metric in stage.criteria.metrics)
+        yield f"left out, as no traffic is made for it: {left_out}"
     yield ""
     rows = [HEADS, *(_row(result) for result in results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
