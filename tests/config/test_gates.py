@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def refused(gates: str) -> str:
     with pytest.raises(FileError) as caught:
         declared(gates)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("page", ["window.md", "on-call.md"])
+def test_what_the_manual_shows_is_understood(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert understand(parse(example, PATH.name), PATH).production.conditions.gates
 
 
 def test_nothing_is_asked_that_is_not_declared() -> None:

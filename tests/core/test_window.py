@@ -20,6 +20,7 @@ from interlock.core.window import (
     clock,
     closed,
     closes,
+    lasting,
     notes,
     opens,
 )
@@ -43,6 +44,11 @@ def test_within_the_hours_it_is_open_and_at_their_end_it_is_not() -> None:
     assert closed(WEEKDAYS, berlin("2026-11-24T16:59:59")) == ""
     assert closed(WEEKDAYS, berlin("2026-11-24T17:00")) != ""
     assert closed(WEEKDAYS, berlin("2026-11-24T08:59:59")) != ""
+
+
+def test_what_is_open_says_until_when() -> None:
+    assert lasting(WEEKDAYS, berlin("2026-11-24T09:00")) == "open until Tue 17:00 Europe/Berlin"
+    assert lasting(Window((Opening(DAILY),)), utc("2026-11-24T09:00")) == "open, and does not close within 60 days"
 
 
 def test_what_is_closed_says_when_it_opens() -> None:

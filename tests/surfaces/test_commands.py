@@ -411,7 +411,7 @@ def test_a_run_that_went_well_has_no_incident(records: Callable[[str], Project])
 # --- orders
 
 
-@pytest.mark.parametrize("order", ["abort", "pause", "resume", "promote", "approve"])
+@pytest.mark.parametrize("order", ["abort", "pause", "resume", "promote", "approve", "acknowledge"])
 def test_an_order_to_a_finished_run_is_refused_and_starts_nothing(
     records: Callable[[str], Project], order: str
 ) -> None:

@@ -119,6 +119,12 @@ def closes(window: Window, now: datetime, periods: Iterable[Period] = ()) -> dat
     return next((at for at in _edges(window, now, known) if _shut(window, at, known)), None)
 
 
+def lasting(window: Window, now: datetime, periods: Iterable[Period] = ()) -> str:
+    """Say of a window that is open until when it is."""
+    ends = closes(window, now, periods)
+    return f"open until {clock(window, ends, now)}" if ends else f"open, and does not close within {AHEAD.days} days"
+
+
 def clock(window: Window, at: datetime, now: datetime) -> str:
     """Write a moment by the window's clock: ``Mon 09:00 Europe/Berlin``, with its date when that is not clear."""
     zone = ZoneInfo(window.timezone)

@@ -117,7 +117,8 @@ async def _window(outside: Outside, declared: Window, now: datetime) -> Answer:
     except CalendarError as error:
         return Answer(False, f"whether the window is open is not known: {error}")
     why = window.closed(declared, now, known.periods)
-    return Answer(not why, (why or "open") + (f" ({known.note})" if known.note else ""))
+    said = why or window.lasting(declared, now, known.periods)
+    return Answer(not why, said + (f" ({known.note})" if known.note else ""))
 
 
 async def _on_call(outside: Outside, declared: OnCall, now: datetime, acknowledged_by: str | None) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,6 +181,22 @@ async def test_a_feed_is_asked_for_once_a_minute_at_most() -> None:
         clock.passes(FRESH)
         assert await there.periods(window, NOW, SOON) == Entries()
         assert len(site.asked) == 2
+
+
+async def test_ten_thousand_questions_leave_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "f.ics").write_text(feed(SALE))
+    clock = Clock()
+    there, window = Feeds(Feed(clock)), Window(DAILY, calendar=str(tmp_path / "f.ics"), holidays="DE")
+    await there.periods(window, NOW, SOON)
+    gc.collect()
+    before, files = len(gc.get_objects()), len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(10_000):
+        clock.passes(timedelta(seconds=1))
+        assert len((await there.periods(window, NOW + timedelta(seconds=number // 10), SOON)).periods) > 1
+    gc.collect()
+    assert len(gc.get_objects()) - before < 500
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files + 2
+    assert len(asyncio.all_tasks()) == 1
 
 
 @pytest.mark.parametrize(
