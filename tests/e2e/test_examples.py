@@ -45,7 +45,7 @@ def typed(example: str, place: Path) -> tuple[str, Path]:
         "INTERLOCK_STATE": str(state),
         **{f"GIT_{who}_{what}": "example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
-    script = f"set -e\ntrap 'kill $(jobs -p) 2>/dev/null; interlock down --force' EXIT\n{script}"
+    script = f"set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true; interlock down --force' EXIT\n{script}"
     done = subprocess.run(
         ["bash", "-c", script], cwd=project, env=environment, capture_output=True, text=True, timeout=DEADLINE
     )
