@@ -127,3 +127,21 @@ def test_a_receiver_is_told_once_of_each_thing_and_the_deployment_is_in_the_log(
     assert "| v1 | production |" in log and "v2" not in log
     status = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path / "project", capture_output=True, text=True)
     assert status.stdout == "" and asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
+
+
+def test_an_incident_blocks_and_holds_and_only_a_signature_approves(
+    tmp_path: Path, needs: Callable[[str], Path]
+) -> None:
+    needs("git")
+    needs("ssh-keygen")
+    output, state = typed("07-gates", tmp_path)
+    assert "✔ production   window           open" in output
+    assert "✖ production   no-incident      active: INC-7 (checkout is down)" in output
+    assert "blocked, status 4" in output and "refused: a name proves nothing" in output
+    assert "approved by ada@shop.example (proven by a signature)" in output
+    assert re.search(r"waiting.*INC-8 \(payments are slow\)", output)
+    assert "active: INC-8 (payments are slow)" in output and "over: INC-8" in output
+    newest, _, first, *_ = asyncio.run(App(StateDirectory(state)).history(4))
+    assert (newest.phase, newest.stage.revision.release.version) == (Phase.SUCCEEDED, "v2")
+    assert all(one.proven and one.by == "ada@shop.example" for rollout in (newest, first) for one in rollout.approvals)
+    assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
