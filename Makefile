@@ -45,7 +45,7 @@ demo: $(DEMO)
 	@$(BIN)/interlock demo
 
 test: lint parts
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check

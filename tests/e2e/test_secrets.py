@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from interlock.core.steps import Start
 
 
 def bytes_below(place: Path, *but: Path) -> dict[Path, bytes]:
-    """Return the content of all files, but of those below some places."""
+    """Return the content of all files, but of those below some places.
+
+    Another process reads: were we to close a file of SQLite's, we would lose the locks of our own connection on it.
+    """
     files = [path for path in place.rglob("*") if path.is_file() and not any(path.is_relative_to(one) for one in but)]
-    return {path: path.read_bytes() for path in files}
+    return {path: subprocess.run(["cat", path], capture_output=True, timeout=30).stdout for path in files}
 
 
 async def command_lines(town: Town) -> bytes:
