@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -90,3 +91,11 @@ def test_a_migration_has_what_is_written_and_else_its_defaults() -> None:
 def test_a_migration_is_of_the_environment_alone() -> None:
     file = understand(parse(FILE.format(more="migration: {command: [up]}"), PATH.name), PATH)
     assert file.staging[0].migration is None
+
+
+def test_the_example_of_the_manual_loads_and_its_table_has_every_moment() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    production = understand(parse(example, PATH.name), PATH).production
+    assert production.migration is not None and len(production.hooks) == 3
+    assert [when for when in When if f"| `{when.value}` |" not in page] == []

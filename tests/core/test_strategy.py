@@ -10,6 +10,7 @@ import pytest
 from tests.core.examples import revision, stage_of
 from tests.core.test_transitions import AT
 
+from interlock.core.migration import Migration
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout, begin
@@ -18,7 +19,13 @@ from interlock.core.strategy import Pace
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
 
 SIZES = [(new, old) for new in range(1, 8) for old in (None, 1, 2, 3, new, 7)]
-PACES = [Pace(), Pace(approve=True, judged=False, staged=False), Pace(weights=(Weight(1), Weight(9999), ALL))]
+ASKS = (GateName.BEFORE_START, GateName.BEFORE_TRAFFIC, GateName.BEFORE_PROMOTION)
+PACES = [
+    Pace(),
+    Pace(approve=True, judged=False, staged=False),
+    Pace(weights=(Weight(1), Weight(9999), ALL)),
+    Pace(approve=True, hooks=ASKS, migration=Migration(("migrate",), irreversible=True)),
+]
 
 
 def every(strategy: StrategyName) -> Iterator[Stage]:

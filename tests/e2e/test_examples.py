@@ -145,3 +145,24 @@ def test_an_incident_blocks_and_holds_and_only_a_signature_approves(
     assert (newest.phase, newest.stage.revision.release.version) == (Phase.SUCCEEDED, "v2")
     assert all(one.proven and one.by == "ada@shop.example" for rollout in (newest, first) for one in rollout.approvals)
     assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
+
+
+def test_a_board_is_asked_a_database_is_migrated_once_and_a_veto_ends_it_before_the_build(
+    tmp_path: Path, needs: Callable[[str], Path]
+) -> None:
+    needs("git")
+    needs("curl")
+    output, state = typed("08-hooks-and-migrations", tmp_path)
+    assert "! migration: python3 migrate.py (within 1 min)" in output
+    assert "going back runs no migration" in output and "tells the log after" in output
+    assert "v2 runs in production" in output
+    assert "v2 may have 50 %" in output and "v2 may have 100 %" in output
+    assert "change 2: ALTER TABLE orders ADD total INTEGER" in output
+    assert "is not built: the board for production: ended with status 1: not on a Friday" in output
+    assert "blocked, status 4" in output and "it went back" in output
+    assert 'near "order": syntax error' in output
+    told = (tmp_path / "project" / "told.log").read_text().splitlines()
+    assert [line.partition(":")[0] for line in told] == ["after v1", "after v2"]
+    newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
+    assert newest.stage.environment == "staging" and newest.phase is Phase.ROLLED_BACK and not newest.exposed
+    assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
