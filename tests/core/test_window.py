@@ -213,7 +213,8 @@ def test_a_plan_that_does_not_fit_says_what_follows(policy: WhenClosed, follows:
 
 def test_a_plan_that_is_made_while_the_window_is_closed_warns_and_reckons_from_its_opening() -> None:
     first, second = said(berlin("2026-11-28T12:00"), 9 * HOUR, 10 * HOUR).splitlines()
-    assert first.startswith("WARNING: the window is closed now: ") and "opens Mon 09:00 Europe/Berlin" in first
+    assert first == ("WARNING: the window is closed now: outside the deployment window; opens Mon 09:00 Europe/Berlin")
+    assert said(berlin("2026-11-28T12:01"), 9 * HOUR, 10 * HOUR).splitlines() == [first, second], "and the same hash"
     assert "closes Mon 17:00 Europe/Berlin again (open from Mon 09:00" in second and second.startswith("WARNING")
 
 

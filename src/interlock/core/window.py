@@ -19,6 +19,7 @@ AHEAD = timedelta(days=60)
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
+_OUTSIDE = "outside the deployment window"
 
 
 class WhenClosed(StrEnum):
@@ -103,8 +104,8 @@ def closed(window: Window, now: datetime, periods: Iterable[Period] = ()) -> str
     why = _shut(window, now, known)
     if not why:
         return ""
-    then = opens(window, now, known)
-    return f"{why}; " + (f"opens {clock(window, then, now)}" if then else f"does not open within {AHEAD.days} days")
+    local = f"it is {now.astimezone(ZoneInfo(window.timezone)):%a %H:%M} in {window.timezone}, "
+    return f"{local if why == _OUTSIDE else ''}{why}; {_from(window, opens(window, now, known), now)}"
 
 
 def opens(window: Window, now: datetime, periods: Iterable[Period] = ()) -> datetime | None:
@@ -117,6 +118,10 @@ def closes(window: Window, now: datetime, periods: Iterable[Period] = ()) -> dat
     """Return the first moment from now on at which the window is closed; None when that is not in sight."""
     known = tuple(periods)
     return next((at for at in _edges(window, now, known) if _shut(window, at, known)), None)
+
+
+def _from(window: Window, then: datetime | None, now: datetime) -> str:
+    return f"opens {clock(window, then, now)}" if then else f"does not open within {AHEAD.days} days"
 
 
 def lasting(window: Window, now: datetime, periods: Iterable[Period] = ()) -> str:
@@ -139,10 +144,11 @@ def notes(window: Window, seen: Seen, shortest: timedelta, longest: timedelta) -
         return (f"WARNING: whether the window is open is not known, so it counts as closed: {seen.unknown}",)
     periods, begins = seen.entries.periods, seen.at + seen.after
     copy = f" ({seen.entries.note})" if seen.entries.note else ""
-    why = closed(window, begins, periods)
+    why = _shut(window, begins, periods)
     if not why:
         return (f"{_fits(window, seen, begins, shortest, longest)}{copy}",)
     then = opens(window, begins, periods)
+    why = f"{why}; {_from(window, then, seen.at)}"  # not what time it is: the same plan has the same hash
     moment = "now" if not seen.after else f"when this begins, {spell(seen.after)} from now at the earliest"
     shut = f"WARNING: the window is closed {moment}: {why}{copy}"
     return (shut,) if then is None else (shut, _fits(window, seen, then, shortest, longest))
@@ -182,7 +188,7 @@ def _shut(window: Window, now: datetime, periods: Iterable[Period]) -> str:
     minute = local.hour * 60 + local.minute
     if any(local.weekday() in one.weekdays and one.start <= minute < one.end for one in window.openings):
         return ""
-    return f"it is {local:%a %H:%M} in {window.timezone}, outside the deployment window"
+    return _OUTSIDE
 
 
 def _edges(window: Window, now: datetime, periods: tuple[Period, ...]) -> Iterator[datetime]:
