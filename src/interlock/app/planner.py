@@ -18,6 +18,7 @@ from interlock.app.forget import RELEASES, UNUSED_FOR
 from interlock.app.measured import understood
 from interlock.app.running import running
 from interlock.app.secrets import keep
+from interlock.app.shown import unshown
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked, who
 from interlock.config.file import Environment, File
@@ -173,6 +174,8 @@ class Planner:
                 hooks=hooks,
                 migration=environment.migration,
             )
+            hidden = await unshown(intent.criteria, known.stable, self._state)
+            intent = replace(intent, notes=(*intent.notes, *hidden))
             before = environment.name
             if environment is self._file.production and known.stable is None and not first:
                 raise Blocked(

@@ -84,7 +84,7 @@ def _stage(stage: Stage, secrets: Sequence[tuple[str, str]], width: int) -> Iter
     for hook in stage.hooks:
         verb = "tells" if hook.when in TOLD else "asks"
         yield f"  {verb} {hook} {hook.when.value} (within {spell(hook.timeout)})"
-    yield from _criteria(stage)
+    yield from _criteria(stage, width)
     yield "  steps"
     yield from _numbered(stage.steps)
     yield "  rollback"
@@ -93,20 +93,24 @@ def _stage(stage: Stage, secrets: Sequence[tuple[str, str]], width: int) -> Iter
         yield from _wrapped("  ! ", stage.not_undone, width)
 
 
-def _criteria(stage: Stage) -> Iterator[str]:
+def _criteria(stage: Stage, width: int) -> Iterator[str]:
     criteria = stage.criteria
     if criteria is None:
         yield "  evidence: health and smoke tests; traffic is not judged here"
         return
     slow = spell(criteria.latency_p99) if criteria.latency_p99 else f"{criteria.latency_factor:g} × stable's"
-    yield (
-        f"  evidence: error rate up to {100 * criteria.error_rate:g} %, p99 up to {slow}, a sample every "
-        f"{spell(criteria.sample_every)}"
-        + "".join(f", {metric.name} up to {100 * metric.limit:g} %" for metric in criteria.metrics)
+    named = "".join(f", {metric.name} up to {100 * metric.limit:g} %" for metric in criteria.metrics)
+    yield from _wrapped(
+        "  ",
+        f"evidence: error rate up to {100 * criteria.error_rate:g} %, p99 up to {slow}, a sample every "
+        f"{spell(criteria.sample_every)}{named}",
+        width,
     )
-    yield (
-        f"  decides: back at odds of {1 / criteria.alpha:.0f} to 1, on at {1 / criteria.beta:.0f} to 1; without proof "
-        f"{criteria.without_proof.value}"
+    yield from _wrapped(
+        "  ",
+        f"decides: back at odds of {1 / criteria.alpha:.0f} to 1, on at {1 / criteria.beta:.0f} to 1; without proof "
+        f"{criteria.without_proof.value}",
+        width,
     )
 
 
