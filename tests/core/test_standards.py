@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from interlock.core.criteria import Control, Criteria
 from interlock.core.judge import time_to_prove
-from interlock.core.metric import Metric, Ratio, Series
+from interlock.core.metric import Counted, Metric, Prometheus, Ratio, Series
 from interlock.core.standards import standards
 
 CHECKOUTS = Metric("failed-checkouts", 0.01, Ratio(Series("failures_total"), Series("checkouts_total")), 1.0, "/stats")
@@ -32,6 +33,17 @@ def test_fixed_limits_say_that_nothing_is_excused() -> None:
 def test_metrics_are_told_with_their_limits_and_where_they_are_read() -> None:
     (told,) = standards(Criteria(metrics=(CHECKOUTS,)), 0, first=False)
     assert "at /stats: failed-checkouts (failures_total of checkouts_total, at most 1 %)" in told
+
+
+def test_a_plan_says_who_counts_when_it_is_not_the_proxy() -> None:
+    source = Prometheus("http://prom.example")
+    counted = Counted(source, Series("requests_total"), Series("failures_total"), Series("request_seconds"))
+    requests, named = standards(
+        Criteria(counted=counted, metrics=(replace(CHECKOUTS, path="", source=source),)), 0, first=False
+    )
+    assert "by what http://prom.example collects (requests_total, failures_total, request_seconds)" in requests
+    assert "not by the proxy's counters" in requests
+    assert "by what http://prom.example collects: failed-checkouts" in named
 
 
 def test_the_time_to_prove_latency_by_a_limit_alone_does_not_hang_on_stables_traffic() -> None:

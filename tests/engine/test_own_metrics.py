@@ -9,7 +9,8 @@ from tests.engine.stories import HASTY, Story, busy, play
 
 from interlock.adapters.memory import Behaviour
 from interlock.core.criteria import Criteria
-from interlock.core.metric import Metric, Ratio, Series
+from interlock.core.judge.baseline import Baseline
+from interlock.core.metric import Counted, Metric, Prometheus, Ratio, Series
 from interlock.core.plan import StrategyName
 from interlock.core.weight import Weight
 
@@ -42,6 +43,26 @@ def test_a_metric_that_no_instance_shows_holds_the_release_with_the_reason_and_t
         ended = await story.ends(await story.deploy(await story.ready(StrategyName.CANARY, criteria=CRITERIA)))
         assert (ended.phase, ended.quarantine) == ("rolled back", False)
         assert "failed-checkouts of the canary has not been seen" in ended.reason
+
+    play(tell, busy())
+
+
+def test_what_somebody_else_counts_is_never_mixed_with_what_the_proxy_counted_before() -> None:
+    async def tell(story: Story) -> None:
+        source = Prometheus("http://prom.example")
+        counted = Counted(source, Series("requests_total"), Series("failures_total"), Series("request_seconds"))
+        pace = replace(HASTY, first_bake=timedelta(minutes=10))
+        todo = await story.ready(StrategyName.CANARY, pace, criteria=replace(CRITERIA, metrics=(), counted=counted))
+        await story.world.sleep(timedelta(minutes=5))
+        run = await story.deploy(todo)
+        await story.reaches(run, Weight(2000))
+        await story.world.sleep(timedelta(seconds=60))
+        (sentinel,) = [drive.sentinel for drive in story.engine._drives.values()]
+        assert sentinel.history.baseline.requests > 0, "of the proxy, before"
+        assert sentinel.tally.before == Baseline() and sentinel.tally.stable.completed > 0
+        known = sentinel.history
+        await story.world.sleep(timedelta(seconds=60))
+        assert sentinel.history == known and not sentinel.share.canary
 
     play(tell, busy())
 

@@ -33,8 +33,8 @@ def _counted(criteria: Criteria) -> tuple[str, ...]:
     if one is None:
         return ()
     return (
-        f"users' requests are judged by what {one.source.url} collects ({one.requests}, {one.failures}, {one.latency}), "
-        "not by the proxy's counters: what is never answered, or cut, is not in them",
+        f"users' requests are judged by what {one.source.url} collects ({one.requests}, {one.failures}, "
+        f"{one.latency}), not by the proxy's counters: what is never answered, or cut, is not in them",
     )
 
 
