@@ -78,6 +78,12 @@ def test_a_watched_canary_shows_its_evidence_and_how_much_more_is_needed() -> No
     assert "p99        canary" in text
 
 
+@pytest.mark.parametrize("story", ["loading", "by load", "watched"])
+def test_no_odds_are_cut_off_in_a_terminal_of_80_columns(story: str) -> None:
+    text = "\n".join(drawn(story, 80))
+    assert len(re.findall(r"of 20, against \S+ of 100\b", text)) == text.count("│█") + text.count("│░") > 0
+
+
 def test_every_step_has_its_sign_and_a_folded_picture_only_those_near_the_present_one() -> None:
     whole, folded = drawn("watched"), drawn("watched", folded=True)
     assert any("✔ 6 weight 10 %" in line for line in whole)

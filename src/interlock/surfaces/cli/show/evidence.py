@@ -31,8 +31,8 @@ def bar(finding: Mapping[str, Any], criteria: Criteria) -> str:
 def weighed(finding: Mapping[str, Any], criteria: Criteria) -> str:
     """Say collected and needed: the odds for and against."""
     return (
-        f"for {odds(finding['odds_for'])} of {odds(1 / criteria.beta)}, "
-        f"against {odds(finding['odds_against'])} of {odds(1 / criteria.alpha)}"
+        f"for {odds(finding['odds_for'])} of {number(1 / criteria.beta)}, "
+        f"against {odds(finding['odds_against'])} of {number(1 / criteria.alpha)}"
     )
 
 

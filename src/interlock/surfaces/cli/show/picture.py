@@ -29,6 +29,9 @@ FIRM = "\u00a0"
 """A blank at which no line is broken; it is written as a plain one."""
 
 BAR = 20
+RULE = 12
+"""Columns for the name of a rule; after a longer one the odds have a line of their own."""
+
 NEAR = 2
 """How many steps on either side of the present one stay visible when the others are folded."""
 
@@ -269,8 +272,9 @@ def _evidence(node: Tree, view: View, rollout: Rollout) -> None:
 def _finding(tree: Tree, finding: Mapping[str, Any], criteria: Criteria) -> None:
     style = {"fail": "red", "pass": "green"}.get(finding["verdict"], "")
     icon = evidence.ICONS[finding["verdict"]]
-    weighed = evidence.weighed(finding, criteria)
-    line = _unwrapped(f"{icon} {finding['rule']:<12} {evidence.bar(finding, criteria)} {weighed}", style)
+    rule, weighed = finding["rule"], evidence.weighed(finding, criteria)
+    then = " " if len(rule) <= RULE else "\n  "  # in a terminal of 80 columns nothing is cut off
+    line = _unwrapped(f"{icon} {rule:<{RULE}} {evidence.bar(finding, criteria)}{then}{weighed}", style)
     counted = evidence.counted(finding)
     tree.add(line.append(f"\n  {counted}", "dim") if counted else line)
 

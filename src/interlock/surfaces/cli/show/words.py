@@ -64,4 +64,4 @@ def milliseconds(value: float) -> str:
 
 def odds(value: float) -> str:
     """Write odds to 1, as few digits as tell."""
-    return "over 999" if value > 999 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    return ">999" if value > 999 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
