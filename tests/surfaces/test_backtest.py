@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.engine.test_recordings import NAME, Recorded, Tale, bad, good
+from tests.engine.test_recordings import NAME, Recorded, Tale, bad, bad_under_load, good
 from tests.surfaces.test_commands import FILE, SOURCE, Project
 
 from interlock.adapters.recordings.files import RecordingFiles
@@ -71,6 +71,13 @@ def test_a_rollout_stands_beside_what_would_happen_again(project: Project) -> No
     assert "canary requests failed (4 %" in " ".join(done.stdout.split())
     assert "odds against" in done.stdout
     assert all(len(line) <= 100 for line in done.stdout.splitlines())
+
+
+def test_a_load_that_found_what_is_bad_before_users_is_counted_and_judged_again(project: Project) -> None:
+    put(project, "shop-1-production", bad_under_load)
+    said = " ".join(project.run("backtest", "shop-1").stdout.split())
+    assert re.search(r"(\d+) samples, \1 of synthetic load, in \d+ s", said), said
+    assert "rolled back" in said and "of synthetic requests:" in said and "the same decisions" in said
 
 
 def test_other_criteria_are_named_with_what_they_were(project: Project) -> None:

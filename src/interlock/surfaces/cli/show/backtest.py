@@ -10,6 +10,7 @@ from typing import Any
 
 from interlock.app.backtest import Backtest, differences
 from interlock.core.record import plain
+from interlock.core.recording import Loaded, Voided
 from interlock.core.steps import spell
 from interlock.core.trial import Happening, What
 from interlock.surfaces.cli.show.words import number, odds, percent
@@ -59,9 +60,12 @@ def document(one: Backtest) -> dict[str, Any]:
 def _lines(one: Backtest, width: int) -> Iterator[str]:
     begun = one.recording.begun
     what = f"{begun.service} {begun.version} in {begun.environment}" if begun.rollout else "samples of no rollout"
-    samples = list(one.recording.sampled)
-    lasted = spell(timedelta(seconds=round(samples[-1][0]))) if samples else "0 s"
-    yield f"{one.recording.name}: {what}, {begun.at:%Y-%m-%d %H:%M:%S} UTC, {len(samples)} samples in {lasted}"
+    samples = [(at, line) for at, line in one.recording.judged if not isinstance(line, Voided)]
+    loads = sum(isinstance(line, Loaded) for _, line in samples)
+    lasted = (spell(timedelta(seconds=round(samples[-1][0]))) or "0 s") if samples else "0 s"
+    ours = f", {loads} of synthetic load," if loads else ""
+    said = f"{one.recording.name}: {what}, {begun.at:%Y-%m-%d %H:%M:%S} UTC, {len(samples)} samples{ours} in {lasted}"
+    yield from wrap(said, width, subsequent_indent="  ", break_on_hyphens=False)
     yield from wrap(f"judged by {_terms(one)}", width, initial_indent="  ", subsequent_indent="    ")
     half = max(28, (width - 4) // 2)
     if one.then:
