@@ -18,7 +18,7 @@ from tests.surfaces.worlds import keep, seen
 
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App
-from interlock.app.view import View
+from interlock.app.view import View, look
 from interlock.core.events import Order, OrderKind
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import advance
@@ -30,7 +30,19 @@ from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.parser import COMMANDS, module_of
 
 SOURCE = Path(__file__).parents[2] / "src"
-SLOW = ("fastapi", "uvicorn", "mcp", "kubernetes", "pydantic", "ruamel", "typer", "tempfile", "difflib")
+SLOW = (
+    *("fastapi", "uvicorn", "mcp", "kubernetes", "pydantic", "ruamel", "typer", "tempfile", "difflib"),
+    *("asyncio", "ssl", "logging", "subprocess", "concurrent.futures", "http", "email", "urllib.request", "rich.live"),
+    *(
+        "interlock.app.verbs",
+        "interlock.config",
+        "interlock.engine",
+        "interlock.twin",
+        "interlock.adapters.store.sqlite",
+    ),
+    *("interlock.core.audit", "interlock.core.events", "interlock.core.transitions", "interlock.core.judge"),
+)
+"""What takes its milliseconds and only to look does not need: an event loop, the store that writes, what moves a run."""
 
 
 class Stand:
@@ -176,6 +188,7 @@ async def test_to_look_at_the_newest_run_reads_no_other(tmp_path: Path) -> None:
                     "UPDATE rollouts SET id = 'earlier-' || id, run = 'earlier', over = 1, record = 'unreadable'"
                 )
     assert (await App(StateDirectory(tmp_path)).view()).run == newest.run
+    assert (await asyncio.to_thread(look, StateDirectory(tmp_path))).run == newest.run
 
 
 def test_help_and_get_import_nothing_slow(tmp_path: Path) -> None:

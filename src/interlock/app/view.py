@@ -121,13 +121,12 @@ def _view(
 
 
 def _run(records: Records, name: str | None) -> tuple[Rollout, ...]:
-    if name is None:  # one only: each takes a millisecond to read
-        for newest in records.rollouts(1):
-            return records.run(newest.run)
-    elif found := records.run(name):
-        return found
-    elif (one := records.rollout(name)) is not None:
-        return records.run(one.run)
+    wanted = records.newest() if name is None else name
+    if wanted is not None:
+        if found := records.run(wanted):
+            return found
+        if (one := records.rollout(wanted)) is not None:
+            return records.run(one.run)
     raise NoSuchRollout(_known(records, name or ""))
 
 

@@ -48,6 +48,11 @@ class Records:
     def rollouts(self, limit: int) -> tuple[Rollout, ...]:
         return self.rollouts_where("ORDER BY number DESC LIMIT ?", limit)
 
+    def newest(self) -> str | None:
+        """Return the newest run's id: to read whole records for it takes some ms."""
+        row = first(tuple(self._rows("SELECT run FROM rollouts ORDER BY number DESC LIMIT 1")))
+        return None if row is None else str(row[0])
+
     def entries(self, id: str, after: int = 0) -> tuple[Entry, ...]:
         question = "SELECT at, kind, text, data, seq FROM entries WHERE rollout = ? AND seq > ? ORDER BY seq"
         rows = self._rows(question, id, after)

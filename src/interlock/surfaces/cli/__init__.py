@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -16,6 +17,7 @@ from interlock.surfaces.cli.parser import module_of, parse
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status. What goes wrong is one paragraph on standard error."""
     gc.set_threshold(50_000)  # what is imported and read to look is no garbage: to search it again and again took 8 ms
+    atexit.register(gc.freeze)  # nor is it when the process ends: to search all of it once more took 20 ms
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ✔ shows ?, and is not a reason to fail
