@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from tests.engine.stories import BAD, HASTY, FailingStore, Story, busy, play, revision, stage
 from tests.engine.test_approvals import approve, story_with_notary
+from tests.engine.test_crashes import GOOD, THOROUGH, Tale, one_tale_ends_well
 
+from interlock.adapters.memory import Behaviour
 from interlock.adapters.memory import run as run_in_virtual_time
 from interlock.core.account import Account
 from interlock.core.approval import Policy
 from interlock.core.conditions import Conditions
 from interlock.core.events import OrderKind
+from interlock.core.hooks import Hook, Program, When, gates
 from interlock.core.migration import Migration
 from interlock.core.phase import Phase
 from interlock.core.plan import Stage, StrategyName
@@ -224,7 +227,7 @@ def test_it_is_not_begun_while_that_cannot_be_recorded(seconds: float, phase: Ph
         world, store = busy(), Full()
         story = Story(world, store)
         planned = await migrating(story, replace(MIGRATION, timeout=timedelta(seconds=30)))
-        store.now, store.until = world.monotonic, world.monotonic() + seconds  # type: ignore[method-assign]
+        store.now, store.until = world.monotonic, world.monotonic() + seconds
         run = await story.deploy(planned)
         await story.world.sleep(timedelta(seconds=seconds - 5))
         assert story.migrations.begun == []
@@ -300,3 +303,33 @@ def test_a_first_release_migrates_before_it_starts() -> None:
         assert ended.phase is Phase.SUCCEEDED and story.migrations.begun == [("production", "v1", 1)]
 
     play(tell, busy())
+
+
+class Migrating(Tale):
+    """A deployment with hooks and a migration that may be begun only once, killed before each call and write."""
+
+    def __init__(self, kills: tuple[int, ...], behaviour: Behaviour = GOOD) -> None:
+        super().__init__(StrategyName.CANARY, kills, behaviour)
+        ready, migration = self.story.ready, replace(MIGRATION, idempotent=False)
+        hooks = (Hook(When.START, Program(("ask",))), Hook(When.TRAFFIC, Program(("ask",))))
+
+        async def planned(strategy: StrategyName, pace: Pace = HASTY, instances: int = 2) -> Stage:
+            stage = await ready(strategy, pace, instances)
+            asks = replace(pace, migration=migration, hooks=gates(hooks))
+            self.story.migrations.before_call = self.fuse.burn
+            steps = LAYOUTS[strategy](stage.revision, stage.replaces, asks)
+            return replace(stage, steps=steps, hooks=hooks)
+
+        self.story.ready = planned  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("behaviour", [GOOD, BAD], ids=["good", "bad"])
+def test_it_is_begun_once_whenever_the_engine_is_killed(behaviour: Behaviour) -> None:
+    told = Migrating((), behaviour)
+    told.right(told.told(), behaviour is GOOD)
+    for moment in range(0, told.counted, 1 if THOROUGH or told.counted < 60 else told.counted // 60):
+        tale = Migrating((moment,), behaviour)
+        one_tale_ends_well(tale)
+        assert len(tale.story.migrations.begun) == (tale.ended is not None), f"killed before call {moment}"
+        asked = [facts["key"] for facts in tale.story.around.told]
+        assert len(set(asked)) <= 3

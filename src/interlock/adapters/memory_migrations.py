@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -23,11 +23,13 @@ class MemoryMigrations:
     begun: list[tuple[str, str, int]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     ended_by_us: list[str] = field(default_factory=list)
+    before_call: Callable[[str], None] = lambda call: None
     _seen: dict[tuple[str, str, str], Seen] = field(default_factory=dict)
     _until: dict[tuple[str, str, str], float] = field(default_factory=dict)
 
     async def look(self, revision: Revision, migration: Migration) -> Seen:
         """Return how far it is by now."""
+        self.before_call("look")
         key = _key(revision, migration)
         seen = self._seen.get(key, Seen())
         if seen.standing is Standing.RUNNING and self.clock.monotonic() >= self._until[key]:
@@ -38,6 +40,7 @@ class MemoryMigrations:
         self, revision: Revision, migration: Migration, rollout: str, attempt: int, facts: Mapping[str, Any]
     ) -> None:
         """Begin it, once an attempt."""
+        self.before_call("begin")
         key, seen = _key(revision, migration), await self.look(revision, migration)
         if seen.standing is Standing.RUNNING or seen.attempt >= attempt:
             return
@@ -48,6 +51,7 @@ class MemoryMigrations:
 
     async def end(self, revision: Revision, migration: Migration) -> None:
         """End it."""
+        self.before_call("end")
         key, seen = _key(revision, migration), await self.look(revision, migration)
         if seen.standing is Standing.RUNNING:
             self.ended_by_us.append(revision.release.version)

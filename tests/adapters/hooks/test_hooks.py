@@ -123,8 +123,7 @@ async def test_an_address_that_is_a_secret_is_in_no_reason() -> None:
 
 
 async def test_a_secret_that_is_not_kept_here_is_a_no() -> None:
-    for more in ({"url_secret": "gone"}, {"token_secret": "gone"}):
-        answer = await post("http://127.0.0.1:1/", **more)
+    for answer in (await post("", url_secret="gone"), await post("http://127.0.0.1:1/", token_secret="gone")):
         assert not answer.open and "not kept here" in answer.reason
 
 
