@@ -31,7 +31,7 @@ from interlock.surfaces.cli.parser import COMMANDS, module_of
 
 SOURCE = Path(__file__).parents[2] / "src"
 SLOW = (
-    *("fastapi", "uvicorn", "mcp", "kubernetes", "pydantic", "ruamel", "typer", "tempfile", "difflib"),
+    *("fastapi", "uvicorn", "mcp", "kubernetes", "pydantic", "ruamel", "typer", "tempfile", "difflib", "zoneinfo"),
     *("asyncio", "ssl", "logging", "subprocess", "concurrent.futures", "http", "email", "urllib.request", "rich.live"),
     *(
         "interlock.app.verbs",
@@ -42,7 +42,7 @@ SLOW = (
     ),
     *("interlock.core.audit", "interlock.core.events", "interlock.core.transitions", "interlock.core.judge"),
 )
-"""What takes its milliseconds and only to look does not need: an event loop, the store that writes, what moves a run."""
+"""What takes its milliseconds, and looking does not need: an event loop, the store that writes, what moves a run."""
 
 
 class Stand:

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from interlock.core.steps import spell
+
+if TYPE_CHECKING:  # imported late: a window is read with every plan, and seldom asked
+    from zoneinfo import ZoneInfo
 
 AHEAD = timedelta(days=60)
 """So far is looked ahead, and so far ahead a calendar must be known."""
@@ -104,7 +107,7 @@ def closed(window: Window, now: datetime, periods: Iterable[Period] = ()) -> str
     why = _shut(window, now, known)
     if not why:
         return ""
-    local = f"it is {now.astimezone(ZoneInfo(window.timezone)):%a %H:%M} in {window.timezone}, "
+    local = f"it is {now.astimezone(_zone(window)):%a %H:%M} in {window.timezone}, "
     return f"{local if why == _OUTSIDE else ''}{why}; {_from(window, opens(window, now, known), now)}"
 
 
@@ -132,7 +135,7 @@ def lasting(window: Window, now: datetime, periods: Iterable[Period] = ()) -> st
 
 def clock(window: Window, at: datetime, now: datetime) -> str:
     """Write a moment by the window's clock: ``Mon 09:00 Europe/Berlin``, with its date when that is not clear."""
-    zone = ZoneInfo(window.timezone)
+    zone = _zone(window)
     local = at.astimezone(zone)
     day = "%a" if (local.date() - now.astimezone(zone).date()) < timedelta(days=7) else "%a %Y-%m-%d"
     return f"{local:{day} %H:%M} {window.timezone}" + (f" (UTC{local:%z})" if _comes_twice(local) else "")
@@ -175,9 +178,15 @@ def _fits(window: Window, seen: Seen, begins: datetime, shortest: timedelta, lon
     return f"{until}; this fits inside at best, not at worst ({spell(_whole(longest))}): then {follows}"
 
 
+def _zone(window: Window) -> ZoneInfo:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(window.timezone)
+
+
 def _shut(window: Window, now: datetime, periods: Iterable[Period]) -> str:
     """Say why the window is closed at this moment; "" when it is open."""
-    zone, now = ZoneInfo(window.timezone), now.astimezone(UTC)  # moments of one zone are compared by their wall clock
+    zone, now = _zone(window), now.astimezone(UTC)  # moments of one zone are compared by their wall clock
     local = now.astimezone(zone)
     for freeze in window.freezes:
         if freeze.first <= local.date() <= freeze.last:
@@ -193,7 +202,7 @@ def _shut(window: Window, now: datetime, periods: Iterable[Period]) -> str:
 
 def _edges(window: Window, now: datetime, periods: tuple[Period, ...]) -> Iterator[datetime]:
     """Yield now, and every later moment in sight at which the answer may change, in order."""
-    zone, now = ZoneInfo(window.timezone), now.astimezone(UTC)
+    zone, now = _zone(window), now.astimezone(UTC)
     minutes = {0, *(one.start for one in window.openings), *(one.end for one in window.openings)}
     ends = [edge.astimezone(UTC) for period in periods for edge in (period.start, period.end)]
     last, day = now, now.astimezone(zone).date() - _DAY
