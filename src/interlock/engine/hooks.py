@@ -187,7 +187,9 @@ class Teller:
         await self.store.note(news.rollout.id, (Entry(self.clock.now(), TOLD, text, data),))
 
 
-def tellers(plan: Plan, hooks: Hooks | None, store: Store, clock: Clock, hide: Callable[[str], str]) -> tuple[Teller, ...]:
+def tellers(
+    plan: Plan, hooks: Hooks | None, store: Store, clock: Clock, hide: Callable[[str], str]
+) -> tuple[Teller, ...]:
     """Return those who tell a plan's hooks what became of its rollouts."""
     return tuple(
         Teller(f"hook:{stage.environment}:{place}", stage.environment, place, hooks, store, clock, hide)
