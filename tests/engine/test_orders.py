@@ -96,6 +96,7 @@ HEARD = {
     OrderKind.PROMOTE: {"watched", "held", "at the end"},
     OrderKind.ABORT: {"waiting", "starting", "watched", "held", "paused", "at the end", "going back"},
     OrderKind.SUPERSEDE: {"waiting", "starting", "watched", "held", "paused", "at the end", "going back"},
+    OrderKind.ACKNOWLEDGE: set(),  # nobody is asked to be on call here
 }
 
 
