@@ -24,7 +24,8 @@ async def on_duty(ports: Ports, order: Order, rollout: Rollout) -> Order:
         return order  # the table refuses what is over, and says why
     declared = rollout.stage.conditions.on_call
     if declared is None or ports.outside is None:
-        raise Refused(f"{rollout.id}: {rollout.stage.environment} asks nobody on call, so nothing is to be acknowledged")
+        where = f"{rollout.id}: {rollout.stage.environment}"
+        raise Refused(f"{where} asks nobody on call: there is nothing to acknowledge")
     try:
         found = await people(ports.outside, declared, ports.clock.now())
     except OnCallError as error:
