@@ -58,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench-judge", description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1, help="of the random traffic; the next is used as well")
     parser.add_argument("--only", metavar="WORDS", help="scenarios whose name contains one of these, between commas")
-    parser.add_argument("--quick", action="store_true", help="a small run, to see that everything works")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a small run, to see that everything works: its figures are decided by chance",
+    )
     parser.add_argument("--write", action="store_true", help=f"keep what was printed in bench/{PAGE.name}")
     chosen = parser.parse_args(arguments)
     names = wanted(chosen.only)
@@ -75,7 +79,7 @@ def wanted(words: str | None) -> list[str]:
 
 
 def tell(seed: int, names: Sequence[str], size: Size, *, write: bool) -> int:
-    """Run all of it, print it, keep it if so asked; return how many goals were missed."""
+    """Run all of it, print it, keep it if so asked; return how many goals were missed (quick: traps)."""
     results = measure(series(seed, names, size), _progress)
     caught = traps.run(JUDGES[OURS]())
     reached = goals(results, caught, (seed, seed + 1))
@@ -87,7 +91,11 @@ def tell(seed: int, names: Sequence[str], size: Size, *, write: bool) -> int:
     if write:
         PAGE.write_text(page(about, told))
         print(f"\nKept in bench/{PAGE.name}.")
-    return _verdict(reached)
+    missed = _verdict(reached)
+    if size != QUICK:
+        return missed
+    print("A run as small as this one is decided by chance: only a failed trap makes it fail.")
+    return sum(not trap.passed for trap in caught)
 
 
 def series(seed: int, names: Iterable[str], size: Size) -> list[Series]:

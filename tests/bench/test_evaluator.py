@@ -237,6 +237,11 @@ def test_a_quick_run_is_much_smaller_than_a_full_one() -> None:
     assert QUICK.healthy * 10 <= FULL.healthy
 
 
+def test_a_quick_run_fails_by_its_traps_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell(1, wanted("0.1->5%"), QUICK, write=False) == 0
+    assert "decided by chance" in capsys.readouterr().out
+
+
 def test_the_readme_quotes_the_table_that_was_measured() -> None:
     measured = PAGE.read_text().partition("\n## In short\n")[2].partition("\n## ")[0]
     table = [line for line in measured.splitlines() if line.startswith("|")]
