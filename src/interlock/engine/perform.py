@@ -36,7 +36,7 @@ from interlock.engine.ports import Deadline
 from interlock.engine.scene import CALL_WITHIN, LATER, Outcome, Scene
 from interlock.engine.start import smoke, start
 from interlock.engine.steer import SETTLE_WITHIN, held_at_most, set_weight, settle, take_back
-from interlock.engine.watch import await_person, recover, watch
+from interlock.engine.watch import await_person, longest, recover, watch
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
@@ -103,8 +103,8 @@ class Performer:
             case Migrate(revision=name, migration=migration):
                 stop_within = self.scene.rollout().stage.known(name).release.configuration.stop_within
                 return migration.timeout + stop_within + 4 * CALL_WITHIN
-            case Watch(duration=duration, patience=patience):
-                return duration + patience + 2 * CALL_WITHIN
+            case Watch():
+                return longest(step) + 2 * CALL_WITHIN
             case Settle():
                 return SETTLE_WITHIN + CALL_WITHIN
             case Retire(revision=name):

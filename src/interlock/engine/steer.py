@@ -11,7 +11,7 @@ from interlock.core.steps import Settle, SetWeight
 from interlock.core.weight import NONE
 from interlock.engine.instances import bring_up
 from interlock.engine.ports import Deadline, look
-from interlock.engine.scene import SOON, Outcome, Scene, bounded
+from interlock.engine.scene import LATER, SOON, Outcome, Scene, bounded
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
@@ -45,7 +45,7 @@ async def _until_open(scene: Scene) -> None:
         if closed != said:
             said = closed
             scene.hold(closed)
-        await scene.ports.clock.sleep(SOON)
+        await scene.ports.clock.sleep(LATER)
 
 
 async def _steer(scene: Scene, route: Route, deadline: Deadline) -> str | None:

@@ -15,6 +15,14 @@ from interlock.core.watching import Unproven, lacking, without_proof
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import Outcome, Scene
 
+HELD_AT_THE_END = timedelta(hours=24)
+"""With all the traffic on a release that is well, an incident elsewhere takes nothing back: the old one stays warm."""
+
+
+def longest(step: Watch) -> timedelta:
+    """Return how long a watch may take at most."""
+    return step.duration + (max(step.patience, HELD_AT_THE_END) if step.last else step.patience)
+
 
 async def watch(scene: Scene, step: Watch) -> Outcome:
     """Observe until time is up and the evidence suffices; hold when it does not; end when patience does."""
@@ -23,7 +31,7 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
     counted = sentinel.tally.canary.completed
     seen, said = _seen_so_far(scene), ""
     looked = scene.ports.clock.monotonic()
-    deadline = scene.deadline(step.duration + step.patience)
+    deadline, at_the_end = scene.deadline(step.duration + step.patience), scene.deadline(longest(step))
     while True:
         await _news(scene)
         now = _seen_so_far(scene)
@@ -45,7 +53,9 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
             )
         # What to do without proof is for a want of proof: a gate that has closed is waited for, whatever is proven.
         policy = WithoutProof.HOLD if scene.guard.closed or not judged else sentinel.criteria.without_proof
-        follows = without_proof(policy, over=deadline.over, good=_seen_good(scene))
+        elsewhere = step.last and missing == scene.guard.closed
+        over = (at_the_end if elsewhere else deadline).over
+        follows = without_proof(policy, over=over, good=_seen_good(scene))
         if follows is Unproven.ADVANCES:
             return _unproven(scene, step, missing)
         if follows is Unproven.FAILS:
@@ -53,7 +63,8 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
             return scene.failed(f"{step}: no proof in time: {missing}", data=proven)
         if missing != said:
             said = missing
-            scene.hold(f"holds, at most {spell(step.patience)}: {missing}")
+            at_most = HELD_AT_THE_END if elsewhere else step.patience
+            scene.hold(f"holds, at most {spell(at_most)}: {missing}")
 
 
 def _missing(scene: Scene, step: Watch) -> str | None:
