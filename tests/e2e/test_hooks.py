@@ -85,6 +85,7 @@ MIGRATE = "echo run >> {place}/runs; while [ ! -e {place}/go ]; do sleep 0.05; d
 async def migrating(town: Town, place: Path, **more: Any) -> str:
     """Release something that migrates until the file `go` is there; wait until it does; return the run."""
     town.state.secrets.mkdir(mode=0o700, exist_ok=True)
+    (town.state.secrets / "0f1e").touch(mode=0o600)
     (town.state.secrets / "0f1e").write_text("hush-hush-hush")
     migration = Migration(("sh", "-c", MIGRATE.format(place=place)), timedelta(seconds=50), **more)
     plan = await town.plan(town.wish(secrets=(("PASSWORD", "0f1e"),)))

@@ -56,6 +56,7 @@ class Killer(Receiver):
 async def told(town: Town, killer: Killer, **wish: Any) -> tuple[str, Phase]:
     """Release something that tells the receiver, until it has been told the end; return the run and how it ended."""
     (town.state.secrets).mkdir(mode=0o700, exist_ok=True)
+    (town.state.secrets / "0e1f").touch(mode=0o600)
     (town.state.secrets / "0e1f").write_text(KEY)
     killer.key, killer.honours = KEY.encode(), False
     channel = Channel("receiver", Webhook(f"http://127.0.0.1:{killer.port}/", "", "0e1f"))
