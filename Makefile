@@ -61,9 +61,9 @@ bench-judge: $(DEV)
 	@status=0; $(BIN)/python -m bench.evaluator $(ARGS) || status=1; \
 	$(if $(findstring --only,$(ARGS)),,$(BIN)/python -m bench.judged $(filter --quick --write,$(ARGS)) || status=1;) exit $$status
 
-# The real programs that tests and measurements drive; each is called as its package is.
-PARTS := wrk prometheus prometheus-alertmanager
-MISSING = $(shell for part in $(PARTS); do command -v $$part >/dev/null || echo $$part; done)
+# The real programs that tests and measurements drive, each with the package that has it.
+PARTS := wrk:wrk prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager ssh-keygen:openssh-client curl:curl
+MISSING = $(shell for part in $(PARTS); do command -v $${part%%:*} >/dev/null || echo $${part##*:}; done)
 # Debian starts what it installs: for that time nothing may be started, and nothing is at the next boot.
 POLICY := /usr/sbin/policy-rc.d
 UNSTARTED = if test "$$(id -u)" = 0 && ! test -e $(POLICY); then \
