@@ -18,7 +18,7 @@ _LARGEST = exp(_LARGEST_LOG)
 ABSOLUTE = (1.5, 2.0, 3.0, 5.0, 30.0)
 """Bad rates we bet on, in multiples of the limit."""
 
-ABSOLUTE_PRIOR = (0.10, 0.27, 0.25, 0.25, 0.06, 0.07)
+ABSOLUTE_PRIOR = (0.07, 0.30, 0.25, 0.25, 0.06, 0.07)
 
 BURST = 0.05
 """A small constant stake: it wins on errors that come in rare bursts, which ruin the larger ones in between."""
@@ -26,7 +26,7 @@ BURST = 0.05
 RELATIVE = (1.5, 3.0, 8.0, 40.0)
 """Ratios of canary's to stable's bad rate we bet on, in multiples of the ratio allowed."""
 
-RELATIVE_PRIOR = (0.30, 0.35, 0.25, 0.10)
+RELATIVE_PRIOR = (0.25, 0.42, 0.24, 0.09)
 
 SAFE = (0.02, 0.15, 0.35, 0.6, 0.8)
 """Bad rates, in multiples of the rate a release is to be proven below, we bet on when we look for that proof."""
