@@ -62,7 +62,9 @@ bench-judge: $(DEV)
 	$(if $(findstring --only,$(ARGS)),,$(BIN)/python -m bench.judged $(filter --quick --write,$(ARGS)) || status=1;) exit $$status
 
 # The real programs that tests and measurements drive, each with the package that has it.
-PARTS := wrk:wrk prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager ssh-keygen:openssh-client curl:curl
+PARTS := wrk:wrk prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager ssh-keygen:openssh-client curl:curl \
+	buildah:buildah docker-registry:docker-registry dockerd:docker.io podman:podman runc:runc iptables:iptables \
+	busybox:busybox-static sshd:openssh-server pg_ctlcluster:postgresql npm:npm
 MISSING = $(shell for part in $(PARTS); do command -v $${part%%:*} >/dev/null || echo $${part##*:}; done)
 # Debian starts what it installs: for that time nothing may be started, and nothing is at the next boot.
 POLICY := /usr/sbin/policy-rc.d
