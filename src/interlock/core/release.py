@@ -17,12 +17,15 @@ from interlock.core.record import plain
 class Artefact:
     """An immutable build: its content's digest (``sha256:…``), and where it came from in words.
 
-    `commit` is the whole name of the commit that it was made from; empty where that was a directory.
+    An image's is the digest that its registry has for it, and its source its full name with that digest (see
+    `core.image`). `commit` is the whole name of the commit that it was made from; empty where that was a directory.
+    `log` is the file of its build's log, where one was kept.
     """
 
     digest: str
     source: str
     commit: str = ""
+    log: str = ""
 
 
 class StickyBy(StrEnum):
