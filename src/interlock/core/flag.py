@@ -1,0 +1,133 @@
+"""How does a feature flag stand in one environment, and how does a release move it?
+
+An exposure is the percentage of users who get the feature: 0 is off. Whoever keeps the flags puts users into buckets,
+so that those of 5 % are among those of 25 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from itertools import pairwise
+
+from interlock.core.weight import Weight
+
+OFF = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unleash:
+    """An Unleash server: its project, and its own name for our environment.
+
+    `token_secret` names the Admin API's token in the state directory. Clients fetch once in `refresh`, so they must
+    have a change after that long.
+    """
+
+    url: str
+    environment: str
+    token_secret: str = ""
+    project: str = "default"
+    refresh: timedelta = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagFile:
+    """A file of flag definitions in flagd's JSON format, which clients have read again after `refresh`."""
+
+    path: str
+    refresh: timedelta = timedelta(seconds=1)
+
+
+FlagSource = Unleash | FlagFile
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag in one environment, and whoever keeps it."""
+
+    name: str
+    source: FlagSource
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class FlagState:
+    """How a flag stands.
+
+    `percentage` (0 to 100) of the users get it while it is `enabled`; None when it is not given out by percentage.
+    `constraints` and `variants` are canonical JSON, one text each. `native` is canonical JSON of all that whoever keeps
+    the flag holds of it for this environment and lets us put back: two states are the same when it is.
+    """
+
+    enabled: bool
+    percentage: int | None = None
+    stickiness: str = ""
+    constraints: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    native: str = ""
+
+    @property
+    def exposure(self) -> int:
+        """The percentage of users who may get it now."""
+        if not self.enabled:
+            return OFF
+        return 100 if self.percentage is None else self.percentage
+
+    def __str__(self) -> str:
+        word = "enabled" if self.enabled else "disabled"
+        return word if self.percentage is None else f"{word} at {self.percentage}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A flag that a rollout holds: how it stood `before`, and how it stands `now` by our own doing."""
+
+    flag: Flag
+    before: FlagState
+    now: FlagState
+
+
+class OnFlagFailure(StrEnum):
+    """What follows when a release is bad while its flag is ramped, with all the traffic on it."""
+
+    FLAG_ONLY = "flag-only"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class FlagUse:
+    """What a release does with a flag.
+
+    `disable` it before anything starts. At 100 % of the traffic, expose it to the percentages of `ramp`, one after
+    another, each watched for `bake`. `during` are (weight, percentage) of a canary: once that weight has been watched,
+    the flag goes to that percentage and is watched. `recovered_for` is how long the code must do well without the flag
+    after a bad step, for it to stay.
+    """
+
+    flag: Flag
+    disable: bool = True
+    ramp: tuple[int, ...] = (5, 25, 50, 100)
+    during: tuple[tuple[Weight, int], ...] = ()
+    bake: timedelta = timedelta(minutes=5)
+    on_failure: OnFlagFailure = OnFlagFailure.FLAG_ONLY
+    recovered_for: timedelta = timedelta(seconds=60)
+
+    def __post_init__(self) -> None:
+        way = (*(percentage for _, percentage in self.during), *self.ramp)
+        for percentage in way:
+            if not 0 < percentage <= 100:
+                raise ValueError(f"flag {self.flag}: expected percentages above 0, at most 100, found {percentage}")
+        for before, after in pairwise(way):
+            if after <= before:
+                raise ValueError(f"flag {self.flag}: percentages must rise: {after} comes after {before}")
+
+
+def merged(held: tuple[Captured, ...], news: tuple[Captured, ...]) -> tuple[Captured, ...]:
+    """Return what is held after news of it: how a flag stood before is kept from the first time."""
+    known = {one.flag: one for one in held}
+    for one in news:
+        known[one.flag] = replace(one, before=known[one.flag].before) if one.flag in known else one
+    return tuple(known.values())
