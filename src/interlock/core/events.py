@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from interlock.core.flag import Captured
 from interlock.core.phase import Phase
 
 LOCAL = "command line"
@@ -31,7 +32,8 @@ ALWAYS_HEARD = frozenset({OrderKind.ABORT, OrderKind.SUPERSEDE})
 class Done:
     """The step at `index` reached its state; `unproven` says why when a watch ended without proof, by policy.
 
-    `synthetic` says by what a watch was proven when it was not by users' requests.
+    `synthetic` says by what a watch was proven when it was not by users' requests. `flags` are those that the step has
+    captured or moved.
     """
 
     at: datetime
@@ -39,6 +41,7 @@ class Done:
     note: str = ""
     unproven: str = ""
     synthetic: str = ""
+    flags: tuple[Captured, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

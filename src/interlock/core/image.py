@@ -185,26 +185,16 @@ class Platform:
 class Access:
     """How a registry is spoken to.
 
-    `user` and `password_secret`, or `token_secret` alone (a bearer token), are who we are; without them whatever
-    `docker login` or `podman login` left for that registry. Secrets are references (``env:NAME``, ``file:PATH``), or
-    keyed fingerprints once they are kept. `ca` is the absolute path of a PEM file that is trusted besides the
-    system's. Plain HTTP is spoken on loopback, and elsewhere only when it is `insecure`.
+    `user` and `password_secret` are who we are; without them, whatever `docker login` or `podman login` left for that
+    registry. The secret is a reference (``env:NAME``, ``file:PATH``), or a keyed fingerprint once it is kept. `ca` is
+    the absolute path of a PEM file that is trusted besides the system's. Plain HTTP is spoken on loopback, and
+    elsewhere only when it is `insecure`.
     """
 
     user: str = ""
     password_secret: str = ""
-    token_secret: str = ""
     ca: str = ""
     insecure: bool = False
-
-    def references(self) -> tuple[str, ...]:
-        """Return the secrets that are needed, as the file names them."""
-        return tuple(one for one in (self.password_secret, self.token_secret) if one)
-
-    def sealed(self, fingerprints: Mapping[str, str]) -> Access:
-        """Name each secret by its fingerprint in place of its reference; raise KeyError for one that has none."""
-        password, token = (fingerprints[s] if s else "" for s in (self.password_secret, self.token_secret))
-        return replace(self, password_secret=password, token_secret=token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ class Phase(StrEnum):
     PROGRESSING = "progressing"
     PAUSED = "paused"
     WATCHING = "watching"
+    RETRACTING = "retracting"
     ROLLING_BACK = "rolling back"
     SUCCEEDED = "succeeded"
     ROLLED_BACK = "rolled back"

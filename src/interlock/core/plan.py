@@ -9,21 +9,40 @@ from enum import StrEnum
 from interlock.core.channel import Channel, DeploymentLog
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
+from interlock.core.flag import FlagUse
 from interlock.core.hooks import Consent, Hook
 from interlock.core.migration import Migration
 from interlock.core.record import plain
 from interlock.core.release import Entrance, Revision, fingerprint
 from interlock.core.route import Route
-from interlock.core.steps import Drain, Gate, Load, Migrate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch
+from interlock.core.steps import (
+    CaptureFlags,
+    ConfirmFlags,
+    Drain,
+    Gate,
+    Load,
+    Migrate,
+    PullFlags,
+    RestoreFlags,
+    Retire,
+    SetFlag,
+    Settle,
+    SetWeight,
+    Smoke,
+    Start,
+    Step,
+    Watch,
+)
 from interlock.core.weight import Weight
 
 
 class StrategyName(StrEnum):
-    """The three ways to production."""
+    """The three ways to production, and the way of a flag alone, whose code runs there already."""
 
     ROLLING = "rolling"
     BLUE_GREEN = "blue-green"
     CANARY = "canary"
+    FLAG = "flag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +53,9 @@ class Stage:
     `rollback` name only these two revisions. `criteria` is None where the evidence is health and smoke tests alone.
     `proven_in` is the environment whose proof the staging gate reads. `notes` are what a reader of the plan must know.
     `conditions` must hold in the world around the release, at the start and all the time. `hooks` are asked before it
-    goes on, and told what became of it.
+    goes on, and told what became of it. `flags` move with it. When the release is bad while a flag is ramped, `retract`
+    takes the flags back and leaves the code where it is; empty where everything goes back. A flag alone replaces the
+    revision by itself.
     """
 
     environment: str
@@ -50,6 +71,8 @@ class Stage:
     notes: tuple[str, ...] = ()
     conditions: Conditions = Conditions()
     hooks: tuple[Hook, ...] = ()
+    flags: tuple[FlagUse, ...] = ()
+    retract: tuple[Step, ...] = ()
 
     def route(self, weight: Weight) -> Route:
         """Return the route that gives the new revision this weight."""
@@ -97,13 +120,15 @@ class Stage:
                     longest += duration + patience
                 case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
                     longest += within
-                case Load(within=within):
+                case Load(within=within) | CaptureFlags(within=within) | SetFlag(within=within):
+                    longest += within
+                case PullFlags(within=within) | ConfirmFlags(within=within):
                     longest += within
                 case Gate(patience=patience):
                     longest += patience
                 case Migrate(migration=migration):
                     longest += migration.timeout + self.revision.release.configuration.stop_within
-                case Settle() | Retire():
+                case Settle() | Retire() | RestoreFlags():
                     pass
         return longest
 
@@ -120,6 +145,11 @@ class Stage:
         if self.migration.irreversible:
             return f"going back cannot undo the migration {self.migration} once it has begun: it is IRREVERSIBLE"
         return f"going back runs no migration: what {self.migration} has changed by then stays"
+
+    @property
+    def flag_alone(self) -> bool:
+        """Whether only a flag moves: the code runs here already, carries all the traffic, and stays."""
+        return self.strategy is StrategyName.FLAG
 
     @property
     def instances(self) -> int:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from interlock.core import foresight, hooks, window
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
+from interlock.core.flag import FlagUse
 from interlock.core.foresight import AUTO
 from interlock.core.health import ProbeKind
 from interlock.core.hooks import Hook
@@ -16,11 +17,12 @@ from interlock.core.plan import Stage, StrategyName
 from interlock.core.release import Entrance, Protocol, Release, Revision, StickyBy
 from interlock.core.standards import standards
 from interlock.core.steps import GateName
-from interlock.core.strategy import LAYOUTS, Pace, one_by_one, rollback
+from interlock.core.strategy import LAYOUTS, Pace, one_by_one, retract, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.core.window import Seen
 
 UNKNOWN_TRAFFIC_STARTS_AT = Weight(500)
+_AT_ONCE = frozenset({StrategyName.BLUE_GREEN, StrategyName.FLAG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Intent:
     conditions: Conditions = Conditions()
     hooks: tuple[Hook, ...] = ()
     migration: Migration | None = None
+    flags: tuple[FlagUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,7 @@ class Known:
 
 def lay_out(intent: Intent, known: Known) -> Stage:
     """Lay out one environment's steps and its rollback, with notes on what the reader must know."""
-    name = f"{intent.environment}-{intent.release.identity[:8]}-{known.number}"
-    new = Revision(name, intent.environment, intent.release)
+    new = _revision(intent, known)
     weights = _weights(intent, known)
     way = one_by_one(new) if intent.strategy is StrategyName.ROLLING else weights
     load = (
@@ -82,6 +84,7 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         acknowledge_within=_acknowledged(intent.conditions),
         hooks=hooks.gates(intent.hooks),
         migration=intent.migration,
+        flags=intent.flags,
     )
     stage = Stage(
         intent.environment,
@@ -103,8 +106,20 @@ def lay_out(intent: Intent, known: Known) -> Stage:
         ),
         intent.conditions,
         intent.hooks,
+        intent.flags,
+        retract(new, known.stable, pace),
     )
     return replace(stage, notes=(*stage.notes, *_window(intent.conditions, known, stage)))
+
+
+def _revision(intent: Intent, known: Known) -> Revision:
+    """Return the new revision under a name of its own, or for a flag alone the one whose code is to read it."""
+    if intent.strategy is not StrategyName.FLAG:
+        name = f"{intent.environment}-{intent.release.identity[:8]}-{known.number}"
+        return Revision(name, intent.environment, intent.release)
+    if known.stable is None:
+        raise ValueError(f"nothing is released in {intent.environment}: there is no code to read a flag")
+    return known.stable
 
 
 def _acknowledged(conditions: Conditions) -> timedelta | None:
@@ -144,7 +159,7 @@ def _weights(intent: Intent, known: Known) -> tuple[Weight, ...]:
 def _loads(intent: Intent, known: Known) -> bool:
     """Whether synthetic load is wanted, and there are two sides that it can be sent to."""
     wanted = intent.pace.load is not None and intent.criteria is not None
-    return wanted and intent.strategy is not StrategyName.BLUE_GREEN and _speak_alike(intent, known)
+    return wanted and intent.strategy not in _AT_ONCE and _speak_alike(intent, known)
 
 
 def _speak_alike(intent: Intent, known: Known) -> bool:
@@ -161,7 +176,7 @@ def _speaks_grpc(release: Release) -> bool:
 def _forecast(intent: Intent, known: Known, way: tuple[Weight, ...], load: foresight.Planned | None) -> tuple[str, ...]:
     """Say what the first weight's evidence needs, and when it cannot come, what would help."""
     criteria, rate = intent.criteria, known.requests_per_second
-    if criteria is None or known.stable is None or intent.strategy is StrategyName.BLUE_GREEN:
+    if criteria is None or known.stable is None or intent.strategy in _AT_ONCE:
         return ()
     alike = _speak_alike(intent, known)
     notes = [] if intent.pace.load is None or alike else [_NO_LOAD]
@@ -185,7 +200,7 @@ def _first(known: Known, intent: Intent) -> tuple[str, ...]:
 
 
 def _stickiness(intent: Intent) -> tuple[str, ...]:
-    if intent.strategy is StrategyName.BLUE_GREEN:
+    if intent.strategy in _AT_ONCE:
         return ()
     sticky = intent.entrance.sticky
     if sticky.by is StickyBy.NOTHING:

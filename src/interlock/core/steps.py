@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from interlock.core.flag import OFF, Flag
 from interlock.core.migration import Migration
 from interlock.core.weight import Weight
 
@@ -111,6 +112,61 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureFlags:
+    """Write down how each flag stands, for the rollback to restore; refuse one that cannot be moved safely."""
+
+    flags: tuple[Flag, ...]
+    within: timedelta = timedelta(minutes=5)
+
+    def __str__(self) -> str:
+        return f"capture {_flags(self.flags)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetFlag:
+    """Expose a flag to this percentage of users (0: off), read back, and known to whoever evaluates it."""
+
+    flag: Flag
+    percentage: int
+    within: timedelta = timedelta(seconds=60)
+
+    def __str__(self) -> str:
+        return f"flag {self.flag}: " + ("off" if self.percentage == OFF else f"on at {self.percentage}%")
+
+
+@dataclass(frozen=True, slots=True)
+class PullFlags:
+    """Command the flags off, and go on after `within` at the latest; what is not confirmed is commanded again."""
+
+    flags: tuple[Flag, ...]
+    within: timedelta = timedelta(milliseconds=250)
+
+    def __str__(self) -> str:
+        return f"{_flags(self.flags)}: off, waited for at most {self.within.total_seconds() * 1000:g} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmFlags:
+    """Wait until whoever keeps the flags has confirmed that they are off."""
+
+    flags: tuple[Flag, ...]
+    within: timedelta = timedelta(hours=1)
+
+    def __str__(self) -> str:
+        return f"{_flags(self.flags)}: confirmed off"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreFlags:
+    """Put back exactly what stood before the rollout."""
+
+    flags: tuple[Flag, ...]
+
+    def __str__(self) -> str:
+        return f"{_flags(self.flags)}: as before"
+
+
+@dataclass(frozen=True, slots=True)
 class SetWeight:
     """Send this share of the traffic to the canary, observed at the data plane before the step is done."""
 
@@ -181,7 +237,8 @@ class Retire:
         return f"retire {self.revision}" + (f" down to {_count(self.keep, 'instance')}" if self.keep else "")
 
 
-Step = Gate | Migrate | Start | Smoke | Load | SetWeight | Watch | Settle | Drain | Retire
+FlagStep = CaptureFlags | SetFlag | PullFlags | ConfirmFlags | RestoreFlags
+Step = Gate | Migrate | Start | Smoke | Load | SetWeight | Watch | Settle | Drain | Retire | FlagStep
 
 
 def spell(duration: timedelta) -> str:
@@ -198,3 +255,7 @@ def spell(duration: timedelta) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _flags(flags: tuple[Flag, ...]) -> str:
+    return f"flag{'' if len(flags) == 1 else 's'} {', '.join(map(str, flags))}"

@@ -11,17 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from interlock.core.flag import OFF, Flag, FlagUse, OnFlagFailure
 from interlock.core.load import Recipe
 from interlock.core.migration import Migration
 from interlock.core.plan import StrategyName
 from interlock.core.release import Revision
 from interlock.core.steps import (
+    CaptureFlags,
+    ConfirmFlags,
     Drain,
     Gate,
     GateName,
     Load,
     Migrate,
+    PullFlags,
+    RestoreFlags,
     Retire,
+    SetFlag,
     Settle,
     SetWeight,
     Smoke,
@@ -44,7 +50,8 @@ class Pace:
     `conditions` are asked before the start, and again after an approval. A release that `fixes` an incident needs the
     approval of somebody on call before all else. Whoever is on call must say `acknowledge_within` that they know of it.
     `hooks` are the gates that ask hooks of the user's. A `migration` is
-    done before anything is started; one that is irreversible needs a person's agreement of its own.
+    done before anything is started; one that is irreversible needs a person's agreement of its own. `flags` move with
+    the release.
     """
 
     weights: tuple[Weight, ...] = (Weight(500), Weight(2500), Weight(5000), ALL)
@@ -64,6 +71,7 @@ class Pace:
     acknowledge_within: timedelta | None = None
     hooks: tuple[GateName, ...] = ()
     migration: Migration | None = None
+    flags: tuple[FlagUse, ...] = ()
 
     def __post_init__(self) -> None:
         for before, after in zip(self.weights, self.weights[1:], strict=False):
@@ -86,19 +94,19 @@ def canary(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
             steps += _approval(pace)
         steps += (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(weight))
         if weight != ALL:
-            steps.append(_bake(pace, first=position == 0))
-    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old, pace))
+            steps += [_bake(pace, first=position == 0), *_during(weight, pace)]
+    return (*_gates(pace), *steps, *_ramp(pace), _last_watch(pace), *_retire(new, old, pace))
 
 
 def blue_green(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
     """Bring the inactive side up whole, test it there, switch at once, keep the old side for a stated time."""
     if old is None:
         return first(new, pace)
-    until = Until.PROVEN if pace.judged else Until.QUIET
+    until = Until.PROVEN if pace.judged and not _ramp(pace) else Until.QUIET
     watch = Watch(pace.keep, until, pace.hold_at_most, last=True)
     ready = (*_migrate(new, pace), _start(new, _size(new)), _smoke(new))
     switch = (*_approval(pace), *_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(ALL))
-    return (*_gates(pace), *ready, *switch, watch, *_retire(new, old, pace))
+    return (*_gates(pace), *ready, *switch, *_ramp(pace), watch, *_retire(new, old, pace))
 
 
 def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
@@ -124,7 +132,7 @@ def rolling(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]
         if keep < left:
             steps += [Drain(old.name, keep, _drain(old)), Retire(old.name, keep)]
             left = keep
-    return (*_gates(pace), *steps, _last_watch(pace), *_retire(new, old, pace))
+    return (*_gates(pace), *steps, *_ramp(pace), _last_watch(pace), *_retire(new, old, pace))
 
 
 def one_by_one(new: Revision) -> tuple[Weight, ...]:
@@ -136,21 +144,48 @@ def first(new: Revision, pace: Pace) -> tuple[Step, ...]:
     """Release for the first time: there is nothing to compare with and nothing to go back to."""
     watch = Watch(pace.first_bake if pace.judged else pace.keep, Until.QUIET, pace.hold_at_most, last=True)
     ready = (*_migrate(new, pace), _start(new, _size(new)), _smoke(new), *_approval(pace))
-    users = (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(ALL), watch)
+    users = (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(ALL), *_ramp(pace), watch)
     return (*_gates(pace), *ready, *users, *_asked(GateName.BEFORE_PROMOTION, pace), Settle(new.name))
 
 
-def rollback(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
-    """Go back: the old revision at full strength, all traffic on it, the new one drained and retired, then proof.
+def flag_alone(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
+    """Move only flags, watched like a release; the code runs here already, so `new` and `old` are the same.
 
-    The first step changes nothing where the old revision was kept whole, which is everywhere but in a rolling rollout.
+    A flag that only goes off is watched once.
     """
-    leave: tuple[Step, ...] = (Drain(new.name, 0, _drain(new)), Retire(new.name, 0))
+    asked = _asked(GateName.BEFORE_TRAFFIC, pace)
+    off = _watched(pace) if not any(use.ramp for use in pace.flags) else ()
+    keep = Watch(pace.keep, Until.QUIET, pace.hold_at_most, last=True)
+    return (*_gates(pace), *_approval(pace), *asked, *off, *_steps_of_flags(pace), keep)
+
+
+def rollback(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
+    """Go back: flags off, the old revision at full strength, all traffic on it, the new one retired, then proof.
+
+    To start the old revision changes nothing where it was kept whole, which is everywhere but in a rolling rollout. The
+    flags are as they were only when nobody can reach the new revision any more; until they are confirmed off, it stays.
+    """
+    pull, confirm, restore = _back(pace)
+    leave: tuple[Step, ...] = (*confirm, Drain(new.name, 0, _drain(new)), Retire(new.name, 0), *restore)
     if old is None:
-        return (SetWeight(NONE, _BACK_WITHIN), *leave)
-    whole = Start(old.name, _size(old), old.release.configuration.start_within)
+        return (*pull, SetWeight(NONE, _BACK_WITHIN), *leave)
     recovered = Watch(pace.recovered_for, Until.RECOVERED, patience=pace.recovered_for * 4)
-    return (whole, SetWeight(NONE, _BACK_WITHIN), *leave, recovered)
+    if new.name == old.name:
+        return (*pull, *confirm, *restore, recovered)
+    whole = Start(old.name, _size(old), old.release.configuration.start_within)
+    return (*pull, whole, SetWeight(NONE, _BACK_WITHIN), *leave, recovered)
+
+
+def retract(new: Revision, old: Revision | None, pace: Pace) -> tuple[Step, ...]:
+    """Take only the flags back: off, known to everybody, the code watched without them, and kept when it does well."""
+    uses = [use for use in pace.flags if use.ramp]
+    if not uses or (old and old.name == new.name) or any(u.on_failure is OnFlagFailure.EVERYTHING for u in uses):
+        return ()
+    off = tuple(SetFlag(use.flag, OFF) for use in uses)
+    recovered = max(use.recovered_for for use in uses)
+    watch = Watch(recovered, Until.RECOVERED, patience=recovered, about="the code without the flag")
+    left = (Settle(new.name),) if old is None else _retire(new, old, pace)
+    return (*off, watch, *left)
 
 
 _BACK_WITHIN = timedelta(minutes=10)
@@ -161,7 +196,52 @@ def _gates(pace: Pace) -> tuple[Step, ...]:
     fixes = (Watch(timedelta(0), Until.APPROVED, pace.approve_within),) if pace.fixes else ()
     ready = Gate(GateName.ROLLBACK_READY, timedelta(minutes=5))
     asked = (*_conditions(pace), *_asked(GateName.BEFORE_START, pace))
-    return (*fixes, Gate(GateName.NOT_QUARANTINED), *staging, *asked, ready)
+    flags = _flags(pace)
+    capture = (CaptureFlags(flags),) if flags else ()
+    off = tuple(SetFlag(use.flag, OFF) for use in pace.flags if use.disable)
+    return (*fixes, Gate(GateName.NOT_QUARANTINED), *staging, *asked, *capture, ready, *off)
+
+
+def _flags(pace: Pace) -> tuple[Flag, ...]:
+    return tuple(use.flag for use in pace.flags)
+
+
+def _ramp(pace: Pace) -> tuple[Step, ...]:
+    """Once the code has all the traffic, and does well with its flags off, give them out step by step."""
+    if not any(use.ramp for use in pace.flags):
+        return ()
+    return (*_watched(pace), *_steps_of_flags(pace))
+
+
+def _steps_of_flags(pace: Pace) -> tuple[Step, ...]:
+    return tuple(
+        step for use in pace.flags for percentage in use.ramp for step in _exposed(use.flag, percentage, use.bake, pace)
+    )
+
+
+def _watched(pace: Pace) -> tuple[Step, ...]:
+    return (_bake(pace, first=False),)
+
+
+def _during(weight: Weight, pace: Pace) -> tuple[Step, ...]:
+    """Give a flag out to some of those whom the canary serves."""
+    return tuple(
+        step
+        for use in pace.flags
+        for at, percentage in use.during
+        if at == weight
+        for step in _exposed(use.flag, percentage, use.bake, pace)
+    )
+
+
+def _exposed(flag: Flag, percentage: int, bake: timedelta, pace: Pace) -> tuple[Step, ...]:
+    until = Until.PROVEN if pace.judged else Until.QUIET
+    return (SetFlag(flag, percentage), Watch(bake, until, pace.hold_at_most))
+
+
+def _back(pace: Pace) -> tuple[tuple[Step, ...], tuple[Step, ...], tuple[Step, ...]]:
+    flags = _flags(pace)
+    return ((PullFlags(flags),), (ConfirmFlags(flags),), (RestoreFlags(flags),)) if flags else ((), (), ())
 
 
 def _conditions(pace: Pace) -> tuple[Step, ...]:
@@ -237,4 +317,5 @@ LAYOUTS: dict[StrategyName, Callable[[Revision, Revision | None, Pace], tuple[St
     StrategyName.ROLLING: rolling,
     StrategyName.BLUE_GREEN: blue_green,
     StrategyName.CANARY: canary,
+    StrategyName.FLAG: flag_alone,
 }

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from interlock.core import flag
 from interlock.core.approval import enough
 from interlock.core.events import ALWAYS_HEARD, Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
 from interlock.core.phase import Phase
 from interlock.core.rollout import Acknowledged, Approval, Rollout
-from interlock.core.steps import Step, Until, Watch
+from interlock.core.steps import SetFlag, Step, Until, Watch
 
 
 class Refused(Exception):
@@ -54,6 +55,7 @@ def name(event: Event) -> str:
 _GOING = frozenset({Phase.WAITING, Phase.PROGRESSING, Phase.WATCHING})
 _UNDER_WAY = _GOING | {Phase.PAUSED}
 _BACK = frozenset({Phase.ROLLING_BACK})
+_RETRACTING = frozenset({Phase.RETRACTING})
 _PAUSED = frozenset({Phase.PAUSED})
 
 
@@ -76,14 +78,21 @@ TRANSITIONS: tuple[Row, ...] = (
     Row(frozenset({Phase.WAITING, Phase.PROGRESSING}), "held", "always", Phase.WAITING, "held"),
     Row(_GOING | _BACK, "observed", "always", None, "observed"),
     Row(_GOING, "pause", "always", Phase.PAUSED, "paused"),
-    Row(_UNDER_WAY, "acknowledge", "always", None, "acknowledged"),
+    Row(_UNDER_WAY | _RETRACTING, "acknowledge", "always", None, "acknowledged"),
     Row(_PAUSED, "resume", "a person is waited for", Phase.WAITING, "resumed"),
     Row(_PAUSED, "resume", "the last watch is under way", Phase.WATCHING, "resumed"),
     Row(_PAUSED, "resume", "always", Phase.PROGRESSING, "resumed"),
-    Row(_UNDER_WAY, "failed", "always", Phase.ROLLING_BACK, "turned"),
-    Row(_UNDER_WAY, "unsafe", "always", Phase.ROLLING_BACK, "turned"),
-    Row(_UNDER_WAY, "abort", "always", Phase.ROLLING_BACK, "turned"),
-    Row(_UNDER_WAY, "supersede", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_UNDER_WAY, "failed", "a flag is ramped", Phase.RETRACTING, "retracted"),
+    Row(_UNDER_WAY, "unsafe", "a flag is ramped", Phase.RETRACTING, "retracted"),
+    Row(_RETRACTING, "done", "it was the last step", Phase.SUCCEEDED, "next"),
+    Row(_RETRACTING, "done", "always", Phase.RETRACTING, "next"),
+    Row(_RETRACTING, "held", "always", None, "held"),
+    Row(_RETRACTING, "observed", "always", None, "observed"),
+    Row(_RETRACTING, "unsafe", "users may still have the flag", None, "heard again"),
+    Row(_UNDER_WAY | _RETRACTING, "failed", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_UNDER_WAY | _RETRACTING, "unsafe", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_UNDER_WAY | _RETRACTING, "abort", "always", Phase.ROLLING_BACK, "turned"),
+    Row(_UNDER_WAY | _RETRACTING, "supersede", "always", Phase.ROLLING_BACK, "turned"),
     Row(_BACK, "done", "it was the last step and a newer release waits", Phase.SUPERSEDED, "next"),
     Row(_BACK, "done", "it was the last step", Phase.ROLLED_BACK, "next"),
     Row(_BACK, "done", "always", Phase.ROLLING_BACK, "next"),
@@ -145,6 +154,9 @@ def _next(rollout: Rollout, event: Event) -> Rollout:
     synthetic = rollout.synthetic
     if isinstance(event, Done) and event.synthetic:
         synthetic = (*synthetic, event.synthetic)
+    flags = rollout.flags
+    if isinstance(event, Done) and event.flags:
+        flags = flag.merged(flags, event.flags)
     last = rollout.index + 1 >= len(rollout.way)
     index = rollout.index if last else rollout.index + 1
     return replace(
@@ -155,6 +167,7 @@ def _next(rollout: Rollout, event: Event) -> Rollout:
         reason=_kept(rollout),
         unproven=unproven,
         synthetic=synthetic,
+        flags=flags,
     )
 
 
@@ -211,6 +224,19 @@ def _paused(rollout: Rollout, event: Event) -> Rollout:
     return replace(rollout, reason=f"paused by {event.by}" + (f": {event.reason}" if event.reason else ""))
 
 
+def _retracted(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, (Failed, Unsafe))
+    return replace(
+        rollout,
+        index=0,
+        step_since=event.at,
+        observed=timedelta(0),
+        reason="",
+        retracted_at=rollout.index,
+        retracted=event.reason,
+    )
+
+
 def _turned(rollout: Rollout, event: Event) -> Rollout:
     assert isinstance(event, (Failed, Unsafe, Order))
     why = event.reason if not isinstance(event, Order) else _ordered(event)
@@ -220,15 +246,26 @@ def _turned(rollout: Rollout, event: Event) -> Rollout:
         step_since=event.at,
         observed=timedelta(0),
         reason=rollout.reason if rollout.going_back else why,
-        turned_at=rollout.index if rollout.turned_at is None else rollout.turned_at,
-        quarantine=rollout.quarantine or (not isinstance(event, Order) and event.quarantine),
+        turned_at=_forward_index(rollout),
+        quarantine=rollout.quarantine or (not isinstance(event, Order) and _blames(rollout, event)),
         superseded=rollout.superseded or (isinstance(event, Order) and event.kind is OrderKind.SUPERSEDE),
     )
 
 
 def _noted(rollout: Rollout, event: Event) -> Rollout:
     assert isinstance(event, Unsafe)
-    return replace(rollout, quarantine=rollout.quarantine or event.quarantine)
+    return replace(rollout, quarantine=rollout.quarantine or _blames(rollout, event))
+
+
+def _forward_index(rollout: Rollout) -> int:
+    """Return the step of the plan from which the rollout turned, also where its flags were taken back first."""
+    first = rollout.turned_at if rollout.turned_at is not None else rollout.retracted_at
+    return rollout.index if first is None else first
+
+
+def _blames(rollout: Rollout, event: Failed | Unsafe) -> bool:
+    """Whether the release is to be quarantined; the code that a flag alone was to change has been proven before."""
+    return event.quarantine and not rollout.stage.flag_alone
 
 
 def _heard(rollout: Rollout, event: Event) -> Rollout:
@@ -291,6 +328,8 @@ _GUARDS: dict[str, _Guard] = {
     **_STEP_GUARDS,
     **{f"{a} and {b}": _both(f, g) for a, f in _STEP_GUARDS.items() for b, g in _NEXT_GUARDS.items() if b != "always"},
     "the step waits for more people": _needs_more,
+    "a flag is ramped": lambda rollout, _: bool(rollout.stage.retract) and rollout.ramping,
+    "users may still have the flag": lambda rollout, _: isinstance(rollout.next_step, SetFlag),
     "a person is waited for": lambda rollout, _: _for_a_person(rollout.next_step),
     "the last watch is under way": lambda rollout, _: _last_watch(rollout.next_step),
     "it was the last step and a newer release waits": lambda rollout, _: (
@@ -309,6 +348,8 @@ _EFFECTS: dict[str, Callable[[Rollout, Event], Rollout]] = {
     "paused": _paused,
     "resumed": lambda rollout, _: replace(rollout, reason=""),
     "turned": _turned,
+    "retracted": _retracted,
+    "heard again": lambda rollout, _: rollout,
     "noted": _noted,
     "heard": _heard,
     "given up": _given_up,
