@@ -43,6 +43,16 @@ def release(source: str) -> Release:
     return Release("shop", source, Artefact("sha256:x", source), Configuration(("serve",)), "common")
 
 
+def test_the_entries_of_the_deployment_log_are_no_suspects(tmp_path: Path, needs: Callable[[str], Path]) -> None:
+    program, environment = needs("git"), {**os.environ, **ADA, "GIT_CONFIG_GLOBAL": os.devnull}
+    for message in ("one", "Enter the deployment of shop v1\n\nInterlock-Key: shop-1-production.9.00000000", "two"):
+        subprocess.run([program, "init", "--quiet"], cwd=tmp_path, env=environment, check=True, timeout=50)
+        argv = [program, "commit", "--quiet", "--allow-empty", "-m", message]
+        subprocess.run(argv, cwd=tmp_path, env=environment, check=True, timeout=50)
+    lines, more = git.between(tmp_path, "HEAD~2", "HEAD", 50)
+    assert [line.partition(" ")[2] for line in lines] == ["two"] and more == 0
+
+
 def test_the_commits_between_two_releases_are_listed_newest_first(commits: list[str], tmp_path: Path) -> None:
     lines, more = git.between(tmp_path, commits[0], commits[3], 50)
     assert [line.partition(" ")[2] for line in lines] == ["change 3", "change 2", "change 1"]

@@ -305,6 +305,28 @@ async def test_after_a_rollback_the_drift_is_named_and_the_revert_proposed_but_n
     assert git(shop, "log", "-1", "--format=%s") == "Revert to 1.4.2: 1.5.0 was rolled back"
 
 
+@pytest.mark.parametrize("file", ["DEPLOYMENTS.md", "log/[d] ?.md"])
+async def test_a_revert_takes_no_entry_out_of_the_log_that_lies_beside_the_code(shop: Path, file: str) -> None:
+    old = git(shop, "rev-parse", "--short", "HEAD")
+    await docs(shop, file=file).enter(ROW)
+    new = write(shop, "app.py", "print(2)\n", "Print two")
+    await docs(shop, file=file).drift(returned(f"git {new}", f"git {old}"))
+    patch = shop.parent / "reports" / "shop-8-revert.patch"
+    assert "Print two" in patch.read_text() and "Enter the deployment" not in patch.read_text()
+    git(shop, "am", "-q", str(patch))
+    assert (shop / "app.py").read_text() == "print(1)\n"
+    assert ROW.key in (shop / file).read_text(), "that the old release was deployed is as true as before"
+
+
+async def test_a_log_in_another_repository_hides_no_file_of_the_code(shop: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main", str(tmp_path / "log"))
+    old = git(shop, "rev-parse", "--short", "HEAD")
+    new = write(shop, "DEPLOYMENTS.md", "the code's own\n")
+    log = DeploymentLog(str(tmp_path / "log"), code=str(shop))
+    await RepositoryDocs(log, tmp_path / "reports").drift(returned(f"git {new}", f"git {old}"))
+    assert "the code's own" in (tmp_path / "reports" / "shop-8-revert.patch").read_text()
+
+
 async def test_of_a_repository_of_many_services_only_this_ones_part_is_reverted(shop: Path) -> None:
     old = git(shop, "rev-parse", "--short", "HEAD")
     write(shop, "till/app.py", "till\n")

@@ -60,11 +60,13 @@ def export(repository: Path, commit: str, directory: str, target: Path, chosen: 
 def between(repository: Path, old: str, new: str, most: int) -> tuple[tuple[str, ...], int]:
     """Return the newest commits from `old` (without it) to `new`, a line each, and how many more there are.
 
-    Raises ArtefactError when git does not know one of them.
+    Those that only enter a deployment in its log are ours, and left out. Raises ArtefactError when git does not know
+    one of them.
     """
-    span = f"{old}..{new}"
-    counted = _git(repository, "rev-list", "--count", span, "--")
-    listed = _git(repository, "log", "--oneline", "--no-decorate", "--no-color", f"--max-count={most}", span, "--")
+    span, others = f"{old}..{new}", ("--invert-grep", "--grep=^Interlock-Key: ")
+    counted = _git(repository, "rev-list", "--count", *others, span, "--")
+    shown = ("--oneline", "--no-decorate", "--no-color", f"--max-count={most}")
+    listed = _git(repository, "log", *shown, *others, span, "--")
     for done in (counted, listed):
         if done.returncode != 0:
             raise ArtefactError(f"git does not know the commits {span} in {repository}: {_reason(done)}")

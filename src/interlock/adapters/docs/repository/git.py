@@ -15,6 +15,9 @@ from pathlib import Path
 from interlock.ports.docs import DocsError
 
 WITHIN = timedelta(seconds=60)
+KEY = "Interlock-Key"
+"""The trailer that every commit of ours has."""
+
 # Where git is run by git (in a hook), these point to another repository than the one we ask about.
 _POINTERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from interlock.adapters.docs.repository import revert, table
-from interlock.adapters.docs.repository.git import git, must
+from interlock.adapters.docs.repository.git import KEY, git, must
 from interlock.core.channel import DeploymentLog
 from interlock.ports.docs import DocsError, Returned, Row
 
@@ -175,7 +175,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _said(row: Row) -> bytes:
     text = f"Enter the deployment of {row.service} {row.version} to {row.environment}\n\nBy {row.by}. {row.report}\n"
-    return f"{text}\nInterlock-Key: {row.key}\n".encode()
+    return f"{text}\n{KEY}: {row.key}\n".encode()
 
 
 def _author(at: datetime) -> dict[str, str]:

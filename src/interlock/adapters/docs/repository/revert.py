@@ -7,7 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from interlock.adapters.docs.repository.git import git, must
+from interlock.adapters.docs.repository.git import KEY, git, must
 from interlock.core.channel import DeploymentLog
 from interlock.ports.docs import DocsError, Returned
 
@@ -75,13 +75,14 @@ async def _patch(log: DeploymentLog, returned: Returned, new: str, old: str) -> 
     code = Path(log.code)
     top = Path(await must(code, "rev-parse", "--show-toplevel"))
     below = Path(await must(code, "rev-parse", "--show-prefix") or ".") / log.directory
-    wanted = ("--", str(below)) if str(below) != "." else ()
+    wanted = ("--", str(below), *await _but_the_log(log, code))
     said = await git(top, "diff-tree", "-p", "--binary", "--full-index", "--no-ext-diff", new, old, *wanted)
     if not said.good:
         raise DocsError(f"git diff-tree in {top}: {said.reason}")
     if not said.output.strip():
         return b""
-    commits = await git(top, "log", "--format=    %h %s", "--max-count=50", f"{old}..{new}", *wanted)
+    others = ("--invert-grep", f"--grep=^{KEY}: ")
+    commits = await git(top, "log", "--format=    %h %s", "--max-count=50", *others, f"{old}..{new}", *wanted)
     head = (
         f"From {new} Mon Sep 17 00:00:00 2001\nFrom: Interlock <interlock@localhost>\n"
         f"Date: {email.utils.format_datetime(returned.at)}\n"
@@ -91,6 +92,13 @@ async def _patch(log: DeploymentLog, returned: Returned, new: str, old: str) -> 
         f"This takes back what is in these commits:\n\n{commits.text and '    ' + commits.text}\n---\n\n"
     )
     return head.encode() + said.output + b"-- \ninterlock\n"
+
+
+async def _but_the_log(log: DeploymentLog, code: Path) -> tuple[str, ...]:
+    """Return what leaves the log out of a patch: that the old release was deployed stays true."""
+    home = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+    there = await git(Path(log.repository), *home)
+    return (f":(top,exclude,literal){log.file}",) if there.good and there.text == await must(code, *home) else ()
 
 
 async def _fits(code: Path, branch: str, patch: Path) -> bool:
