@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.surfaces.worlds import seen
 
+from interlock.app.waits import waits
 from interlock.core.conditions import Conditions
 from interlock.core.events import Order, OrderKind
 from interlock.core.on_call import OnCall, Roster
@@ -22,7 +23,6 @@ from interlock.surfaces.cli import acknowledge
 from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.parser import parse
-from interlock.surfaces.cli.show.waits import waits
 
 
 class Stand:

@@ -11,18 +11,20 @@ import pytest
 from tests.engine.stories import revision, stage, staging
 from tests.surfaces.worlds import TALES, seen
 
+from interlock.app import waits
+from interlock.app.endings import ending
+from interlock.app.words import brief, percent
 from interlock.core.criteria import Criteria
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan
 from interlock.engine.drive import PAUSED_AT_MOST
 from interlock.surfaces.cli.exits import Exit
-from interlock.surfaces.cli.show import document, evidence, waits
-from interlock.surfaces.cli.show.endings import ending, status
+from interlock.surfaces.cli.show import document, evidence
+from interlock.surfaces.cli.show.endings import status
 from interlock.surfaces.cli.show.lines import PROGRESS_EVERY, Log
 from interlock.surfaces.cli.show.plan import document as plan_document
 from interlock.surfaces.cli.show.plan import lines as plan_lines
 from interlock.surfaces.cli.show.trend import LEVELS, trend
-from interlock.surfaces.cli.show.words import brief, percent
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

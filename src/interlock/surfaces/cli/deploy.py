@@ -39,7 +39,8 @@ def starting(parser: argparse.ArgumentParser) -> None:
 async def run(call: Call) -> Exit:
     from interlock.app.hooks import ask_before_build, ask_for
     from interlock.app.planner import AlreadyRunning, Planner
-    from interlock.surfaces.cli.plan import already, read
+    from interlock.app.plans import read
+    from interlock.surfaces.cli.plan import already
 
     options = call.options
     if (options.version is None) == (options.plan is None):
@@ -97,9 +98,9 @@ def excuse(call: Call) -> Excuse:
 
 async def carry_out(call: Call, plan: Plan) -> Exit:
     """Give a plan to the keeper and follow it to its end."""
+    from interlock.app.plans import summary
     from interlock.surfaces.cli.follow import follow, goes_on
     from interlock.surfaces.cli.job import summarise
-    from interlock.surfaces.cli.show.plan import summary
 
     options = call.options
     call.say(f"{plan.service} {plan.version}, plan {plan.hash}. {summary(plan)}")

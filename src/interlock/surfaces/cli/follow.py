@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from interlock.app.endings import ending
 from interlock.app.view import View
 from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.exits import Exit
 from interlock.surfaces.cli.show import document
-from interlock.surfaces.cli.show.endings import ending, status
+from interlock.surfaces.cli.show.endings import status
 from interlock.surfaces.cli.show.lines import Log
 
 LOOK_EVERY = timedelta(milliseconds=500)

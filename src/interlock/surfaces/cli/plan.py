@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +14,6 @@ from interlock.surfaces.cli.parser import output
 if TYPE_CHECKING:
     from interlock.core.plan import Plan
     from interlock.surfaces.cli.show.plan import References
-
-KIND, SCHEMA = "interlock-plan", 1
-
-
-class PlanFileError(Exception):
-    """A file is no plan that can be carried out here; the message says why."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(call: Call) -> Exit:
     from interlock.app.planner import AlreadyRunning, Planner
+    from interlock.app.plans import write
     from interlock.surfaces.cli.show.plan import document
 
     options, file = call.options, call.file
@@ -79,46 +73,3 @@ def already(call: Call, running: object) -> None:
                 "since": running.since,
             }
         )
-
-
-def write(path: Path, plan: Plan) -> None:
-    """Write a plan that `read` understands; raise PlanFileError when it cannot be written."""
-    from interlock.core.record import plain
-
-    record = {"type": KIND, "schema": SCHEMA, "hash": plan.hash, "plan": plain(plan)}
-    try:
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    except OSError as problem:
-        raise PlanFileError(f"{path} cannot be written: {problem.strerror}") from problem
-
-
-def read(path: Path) -> Plan:
-    """Read a plan; raise PlanFileError when the file holds none, or another than was written."""
-    from interlock.core.plan import Plan
-    from interlock.core.record import restore
-
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as missing:
-        raise PlanFileError(f"there is no {path}. Write one with: interlock plan VERSION --out {path}") from missing
-    except OSError as problem:
-        raise PlanFileError(f"{path} cannot be read: {problem.strerror}") from problem
-    except ValueError as broken:
-        raise PlanFileError(_no_plan(path, str(broken))) from broken
-    if not isinstance(record, dict) or record.get("type") != KIND:
-        raise PlanFileError(_no_plan(path, f'expected a document of type "{KIND}"'))
-    if record.get("schema") != SCHEMA:
-        raise PlanFileError(f"{path} was written by another version of Interlock: plan again with this one")
-    try:
-        plan = restore(Plan, record.get("plan"))
-    except ValueError as misfit:
-        raise PlanFileError(_no_plan(path, str(misfit))) from misfit
-    if plan.hash != record.get("hash"):
-        raise PlanFileError(
-            f"{path} was changed after it was written: its content has the hash {plan.hash}. Plan again"
-        )
-    return plan
-
-
-def _no_plan(path: Path, why: str) -> str:
-    return f"{path} is no plan ({why}). Write one with: interlock plan VERSION --out {path}"

@@ -18,9 +18,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(call: Call) -> Exit:
+    from interlock.app.endings import ending
+    from interlock.app.words import ICONS, brief
     from interlock.surfaces.cli.show import document
-    from interlock.surfaces.cli.show.endings import ending, status
-    from interlock.surfaces.cli.show.words import ICONS, brief
+    from interlock.surfaces.cli.show.endings import status
 
     call.goes_on = "interrupted: to look changes nothing"
     view, now = await call.app.view(call.options.run), datetime.now(UTC)

@@ -9,11 +9,11 @@ from textwrap import wrap
 from typing import Any
 
 from interlock.app.backtest import Backtest, differences
+from interlock.app.words import number, odds, percent
 from interlock.core.record import plain
 from interlock.core.recording import Loaded, Voided
 from interlock.core.steps import spell
 from interlock.core.trial import Happening, What
-from interlock.surfaces.cli.show.words import number, odds, percent
 
 _ICONS = {
     What.WEIGHT: "→",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from interlock.app.endings import ending
 from interlock.app.view import View
+from interlock.app.waits import waits
 from interlock.core.rollout import Rollout
-from interlock.surfaces.cli.show.endings import ending, status
+from interlock.surfaces.cli.show.endings import status
 from interlock.surfaces.cli.show.lines import Line
-from interlock.surfaces.cli.show.waits import waits
 
 
 def run(view: View, now: datetime) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from math import log
 from typing import Any
 
+from interlock.app.words import number, odds, percent
 from interlock.core.criteria import Criteria
-from interlock.surfaces.cli.show.words import number, odds, percent
 
 HALF = 8
 """Columns of each half of the bar."""

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from interlock.app.view import View
+from interlock.app.words import brief, number, odds, percent
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
 from interlock.core.steps import Load, Until, Watch, spell
 from interlock.ports.store import Entry
-from interlock.surfaces.cli.show.words import brief, number, odds, percent
 
 PROGRESS_EVERY = timedelta(seconds=60)
 """How often a watch that goes on is worth a line: often enough for what ends a silent job."""

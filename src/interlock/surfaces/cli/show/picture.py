@@ -12,6 +12,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from interlock.app.view import View
+from interlock.app.waits import Waits, waits
+from interlock.app.words import ICONS, STYLES, brief, moment, number, percent
 from interlock.core.criteria import Criteria
 from interlock.core.phase import Phase
 from interlock.core.release import Revision
@@ -19,8 +21,6 @@ from interlock.core.rollout import Rollout
 from interlock.core.steps import Load, SetWeight, Step, Until, Watch, spell
 from interlock.surfaces.cli.show import evidence
 from interlock.surfaces.cli.show.trend import LABEL, trend
-from interlock.surfaces.cli.show.waits import Waits, waits
-from interlock.surfaces.cli.show.words import ICONS, STYLES, brief, moment, number, percent
 
 LABELS = 13
 """Columns of the header's labels."""

@@ -7,11 +7,12 @@ from datetime import timedelta
 from textwrap import wrap
 from typing import Any
 
+from interlock.app.plans import summary
+from interlock.app.words import brief
 from interlock.core.hooks import TOLD
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain
 from interlock.core.steps import Drain, Gate, Load, Migrate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch, spell
-from interlock.surfaces.cli.show.words import brief
 
 References = Mapping[str, Sequence[tuple[str, str]]]
 """By environment: (variable, reference) of each secret; values are in no plan."""
@@ -27,16 +28,6 @@ def lines(plan: Plan, references: References, width: int = 100) -> Iterator[str]
         yield from _stage(stage, references.get(stage.environment, ()), width)
     yield ""
     yield summary(plan)
-
-
-def summary(plan: Plan) -> str:
-    """Say the whole plan in one line."""
-    steps = sum(len(stage.steps) for stage in plan.stages)
-    best, worst = (sum((getattr(s, a) for s in plan.stages[1:]), getattr(plan.stages[0], a)) for a in _BOUNDS)
-    where = " then ".join(stage.environment for stage in plan.stages)
-    return (
-        f"Plan: {where}, {steps} steps, {brief(best)} at best, {brief(worst)} at worst before it goes back by itself."
-    )
 
 
 def document(plan: Plan, references: References) -> dict[str, Any]:
@@ -65,9 +56,6 @@ def document(plan: Plan, references: References) -> dict[str, Any]:
         ],
         "plan": plain(plan),
     }
-
-
-_BOUNDS = ("shortest", "longest")
 
 
 def _stage(stage: Stage, secrets: Sequence[tuple[str, str]], width: int) -> Iterator[str]:

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.app.simulate import Result, Simulation
+from interlock.app.words import brief, number, percent
 from interlock.core.record import plain
 from interlock.core.steps import SetWeight
 from interlock.core.trial import What
-from interlock.surfaces.cli.show.words import brief, number, percent
 
 HEADS = ("RELEASE", "ROLLED BACK", "THROUGH", "NO PROOF", "DECIDED AFTER", "P95", "REQUESTS", "PROVEN AFTER")
 _GOOD_ENDS = (What.THROUGH,)

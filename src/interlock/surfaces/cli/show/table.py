@@ -10,9 +10,9 @@ from datetime import datetime
 
 from rich.text import Text
 
+from interlock.app.words import ICONS, STYLES, brief
 from interlock.core.rollout import Rollout
 from interlock.ports.store import Quarantined
-from interlock.surfaces.cli.show.words import ICONS, STYLES, brief
 
 
 def history(rollouts: Sequence[Rollout], now: datetime) -> Iterator[Text]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from interlock.surfaces.cli.show.words import milliseconds, percent
+from interlock.app.words import milliseconds, percent
 
 LEVELS = "▁▂▃▄▅▆▇█"
 NOTHING = "·"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from interlock.app.words import brief
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
 from interlock.core.steps import (
@@ -21,7 +22,6 @@ from interlock.core.steps import (
     Watch,
     spell,
 )
-from interlock.surfaces.cli.show.words import brief
 
 PAUSED_AT_MOST = timedelta(hours=24)
 """What the engine allows a pause; a test holds the two together."""
