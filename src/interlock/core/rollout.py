@@ -116,6 +116,8 @@ class Rollout:
         port that was taken, must leave everything as it found it. A flag that was never moved is left alone, too.
         """
         steps, new = self.stage.rollback, self.stage.revision.name
+        if self.stage.flag_alone and not self.moved_a_flag:
+            return tuple(step for step in steps if isinstance(step, RestoreFlags))
         if not self.moved_a_flag:
             steps = tuple(step for step in steps if not isinstance(step, _FLAGS_BACK))
         if self.exposed:

@@ -31,6 +31,7 @@ from interlock.engine.instances import kept_in_front
 from interlock.engine.journal import entries
 from interlock.engine.perform import Performer
 from interlock.engine.ports import Ports
+from interlock.engine.puller import Puller
 from interlock.engine.scene import Outcome, Scene
 from interlock.engine.sentinel import Sentinel
 from interlock.ports.store import Busy, Entry, Proof, Quarantined, StoreError
@@ -58,7 +59,8 @@ class Drive:
         self.sentinel = Sentinel(ports, lambda: self.rollout, claim, history)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self.guard = Guard(ports, ports.outside, lambda: self.rollout)
-        self._scene = Scene(ports, self.sentinel, self.guard, lambda: self.rollout, self._tell)
+        self._puller = Puller(ports)
+        self._scene = Scene(ports, self.sentinel, self.guard, self._puller, lambda: self.rollout, self._tell)
         self._performer = Performer(self._scene)
         self._step: asyncio.Task[None] | None = None
         self._turn = 0
@@ -83,6 +85,7 @@ class Drive:
         finally:
             for task in beside:
                 task.cancel()
+            self._puller.end()
             await self._end_step()
             self._refuse_the_rest()
         return self.rollout
@@ -304,8 +307,11 @@ def _weight_before(rollout: Rollout) -> Weight:
 
 
 def _stands_elsewhere(before: Rollout, after: Rollout) -> bool:
-    place = (before.turned_at, before.index, before.over, before.phase is Phase.PAUSED)
-    return place != (after.turned_at, after.index, after.over, after.phase is Phase.PAUSED)
+    return _place(before) != _place(after)
+
+
+def _place(one: Rollout) -> tuple[int | None, int | None, int, bool, bool]:
+    return one.turned_at, one.retracted_at, one.index, one.over, one.phase is Phase.PAUSED
 
 
 def _answer(message: Message, answer: Rollout | Exception) -> None:
@@ -318,7 +324,7 @@ def _answer(message: Message, answer: Rollout | Exception) -> None:
 
 
 def _proof(rollout: Rollout) -> Proof | None:
-    if rollout.phase is not Phase.SUCCEEDED:
+    if rollout.phase is not Phase.SUCCEEDED or rollout.stage.flag_alone:  # the code had been proven before
         return None
     revision = rollout.stage.revision
     release = revision.release

@@ -51,6 +51,8 @@ async def _evaluate(scene: Scene, name: GateName) -> gates.Answer:
             found = [(proof.subject, proof.rollout, proof.at) for proof in proofs]
             return gates.staging(release, stage.proven_in, found, scene.ports.clock.now(), stage.proof_valid_for)
         case GateName.ROLLBACK_READY:
+            if stage.flags and not scene.rollout().flags:
+                return gates.Answer(False, "how the flags stand has not been captured")
             return await rollback_ready(scene.ports, stage)
         case GateName.TESTS | GateName.NO_INCIDENT | GateName.WINDOW | GateName.ON_CALL:
             return await scene.guard.ask(name)

@@ -21,6 +21,7 @@ from interlock.core.rollout import Rollout
 from interlock.core.steps import GateName, spell
 from interlock.core.weight import NONE
 from interlock.core.window import WhenClosed
+from interlock.engine.eye import FlagsEye
 from interlock.engine.outside import ask, incidents
 from interlock.engine.ports import Outside, Ports
 from interlock.ports.incidents import IncidentsError
@@ -45,11 +46,13 @@ class Guard:
         self.answers: dict[GateName, Answer] = {}
         self._asked: dict[GateName, float] = {}
         self._active: dict[str, Incident] = {}
+        self._flags = FlagsEye(ports, rollout)
 
     @property
     def closed(self) -> str:
         """Why nothing may advance now; "" when all that is declared is open."""
-        return "; ".join(why for gate in self._watched() if (why := self._why_closed(gate)))
+        gates = (self._why_closed(gate) for gate in self._watched())
+        return "; ".join(why for why in (*gates, self._flags.closed) if why)
 
     async def ask(self, gate: GateName) -> Answer:
         """Ask one gate now."""
@@ -64,8 +67,7 @@ class Guard:
 
     async def run(self, tell: Callable[[Unsafe], None]) -> None:
         """Ask for ever, each gate in its own time: one that is slow holds up no other."""
-        await asyncio.gather(*(self._keep_asking(gate, tell) for gate in self._watched()))
-        await asyncio.Event().wait()  # where nothing is declared
+        await asyncio.gather(self._flags.run(), *(self._keep_asking(gate, tell) for gate in self._watched()))
 
     async def _keep_asking(self, gate: GateName, tell: Callable[[Unsafe], None]) -> None:
         while True:
@@ -118,7 +120,7 @@ class Guard:
     def _unsafe(self, tell: Callable[[Unsafe], None], reason: str) -> None:
         """Go back, where users are on the new revision; where none are, to hold is enough."""
         rollout = self._rollout()
-        if rollout.exposed and rollout.weight != NONE and not rollout.going_back:
+        if rollout.exposed and rollout.weight != NONE and not rollout.going_back and not rollout.retracting:
             tell(Unsafe(self._ports.clock.now(), reason, quarantine=False))
 
     def _keep(self, gate: GateName, answer: Answer) -> None:

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.flag import Captured
 from interlock.core.phase import Phase
+from interlock.core.record import plain
 from interlock.core.rollout import Rollout
 from interlock.ports.store import Entry
 
@@ -17,11 +19,27 @@ def entries(before: Rollout, event: Event, after: Rollout, data: Mapping[str, An
     line = _line(before, event, after)
     said = {"index": before.index, **_who(event), **data}
     lines = [] if line is None else [Entry(event.at, line[0], line[1], said)]
+    if isinstance(event, Done):
+        lines += [Entry(event.at, "flag", _flag(one), {"index": before.index, **flag_data(one)}) for one in event.flags]
+    if after.retracting and not before.retracting:
+        text = f"the flags go back, the code stays: {after.retracted}"
+        lines.append(Entry(event.at, "retracted", text, {"step": before.index}))
     if after.going_back and not before.going_back:
         lines.append(Entry(event.at, "turned", f"going back: {after.reason}", {"step": before.index}))
     if after.phase is not before.phase and after.over:
         lines.append(Entry(event.at, "ended", _ending(after), {"phase": after.phase.value}))
     return tuple(lines)
+
+
+def flag_data(one: Captured) -> dict[str, Any]:
+    """Return what the journal holds of a flag: how it stood before the rollout, and how it stands."""
+    return {"flag": one.flag.name, "before": plain(one.before), "now": plain(one.now)}
+
+
+def _flag(one: Captured) -> str:
+    if one.now.native == one.before.native:
+        return f"{one.flag}: {one.now}"
+    return f"{one.flag}: {one.now} (before the rollout: {one.before})"
 
 
 def resolved(at: datetime, cause: str, by: str, channel: str) -> Entry:
@@ -42,7 +60,7 @@ def _line(before: Rollout, event: Event, after: Rollout) -> tuple[str, str] | No
             return "done", event.note
         case Failed():
             return "failed", event.reason
-        case Unsafe() if not before.going_back:
+        case Unsafe() if not before.going_back and not (before.retracting and after.retracting):
             return "unsafe", event.reason
         case Held() if before.phase is not after.phase:
             return "held", event.reason

@@ -13,11 +13,16 @@ from datetime import timedelta
 
 from interlock.core.hooks import GATES
 from interlock.core.steps import (
+    CaptureFlags,
+    ConfirmFlags,
     Drain,
     Gate,
     Load,
     Migrate,
+    PullFlags,
+    RestoreFlags,
     Retire,
+    SetFlag,
     Settle,
     SetWeight,
     Smoke,
@@ -27,6 +32,7 @@ from interlock.core.steps import (
     Watch,
     spell,
 )
+from interlock.engine.flags import capture, confirm, keep_pulling, pull, restore, set_flag
 from interlock.engine.gate import gate
 from interlock.engine.hooks import consent
 from interlock.engine.leave import drain, retire
@@ -37,6 +43,7 @@ from interlock.engine.scene import CALL_WITHIN, LATER, Outcome, Scene
 from interlock.engine.start import smoke, start
 from interlock.engine.steer import SETTLE_WITHIN, held_at_most, set_weight, settle, take_back
 from interlock.engine.watch import await_person, longest, recover, watch
+from interlock.ports.flags import FlagsError
 from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
@@ -55,6 +62,7 @@ class Performer:
         What a port refuses on the way back, or when the new revision has been proven and only the old one is to leave,
         is asked again for a while: to give up there helps nobody.
         """
+        keep_pulling(self.scene)
         deadline = Deadline.after(self.scene.ports.clock, self._persists(step))
         while True:
             outcome = await self._attempt(step)
@@ -72,7 +80,7 @@ class Performer:
                 return await self._verb(step)
         except TimeoutError:
             return f"{step}: not done, and no answer, within {spell(self._at_most(step))}"
-        except (TrafficError, WorkloadError) as error:
+        except (TrafficError, WorkloadError, FlagsError) as error:
             return str(error)
         except Exception as error:  # an adapter's own fault is no reason to stop going back
             return f"{step}: {error!r}"
@@ -105,6 +113,13 @@ class Performer:
                 return migration.timeout + stop_within + 4 * CALL_WITHIN
             case Watch():
                 return longest(step) + 2 * CALL_WITHIN
+            case CaptureFlags(within=within) | PullFlags(within=within) | ConfirmFlags(within=within):
+                return within + 2 * CALL_WITHIN
+            case SetFlag(flag=flag, within=within):
+                known = 4 * flag.source.refresh
+                return within + known + held_at_most(self.scene.rollout().stage) + 2 * CALL_WITHIN
+            case RestoreFlags():
+                return 4 * CALL_WITHIN
             case Settle():
                 return SETTLE_WITHIN + CALL_WITHIN
             case Retire(revision=name):
@@ -139,6 +154,16 @@ class Performer:
                 return recover(self.scene, step)
             case Watch():
                 return watch(self.scene, step)
+            case CaptureFlags():
+                return capture(self.scene, step)
+            case SetFlag():
+                return set_flag(self.scene, step)
+            case PullFlags():
+                return pull(self.scene, step)
+            case ConfirmFlags():
+                return confirm(self.scene, step)
+            case RestoreFlags():
+                return restore(self.scene, step)
             case Settle():
                 return settle(self.scene, step)
             case Drain():

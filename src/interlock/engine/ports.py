@@ -10,6 +10,7 @@ from interlock.core.plan import Stage
 from interlock.ports.calendar import Calendar
 from interlock.ports.checks import Checks
 from interlock.ports.clock import Clock
+from interlock.ports.flags import Flags
 from interlock.ports.hooks import Hooks
 from interlock.ports.incidents import Incidents
 from interlock.ports.load import Loader
@@ -50,6 +51,7 @@ class Ports:
     outside: Outside | None = None
     signatures: Signatures | None = None
     migrations: Migrations | None = None
+    flags: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)

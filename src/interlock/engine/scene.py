@@ -13,6 +13,7 @@ from interlock.core.rollout import Rollout
 from interlock.core.steps import spell
 from interlock.engine.guard import Guard
 from interlock.engine.ports import Deadline, Ports
+from interlock.engine.puller import Puller
 from interlock.engine.sentinel import Sentinel
 from interlock.ports.traffic import TrafficError
 
@@ -41,6 +42,7 @@ class Scene:
     ports: Ports
     sentinel: Sentinel
     guard: Guard
+    puller: Puller
     rollout: Callable[[], Rollout]
     tell: Callable[[Held | Observed], None]
     trouble: str = ""

@@ -74,14 +74,14 @@ class Sentinel:
         stage = rollout().stage
         self.criteria = stage.criteria or Criteria()
         self.judged = stage.criteria is not None
-        planned = stage.watched / self.criteria.sample_every
+        self._planned = max(1, round(stage.watched / self.criteria.sample_every))
         self.history = history
         # The last hour is the proxy's count. Where somebody else counts, it is another stream, and speaks for nothing.
-        known = history if self.criteria.counted is None else History()
-        self.evidence: Evidence = begin(self.criteria, max(1, round(planned)), history=known.baseline)
+        self._known = history if self.criteria.counted is None else History()
+        self.evidence: Evidence = begin(self.criteria, self._planned, history=self._known.baseline)
         self.synthetic = Synthetic(stage, self.criteria)
         self.judgement: Judgement = judge_both(self.evidence, self.synthetic.evidence)
-        self.tally = Tally(before=known.baseline)
+        self.tally = Tally(before=self._known.baseline)
         self.recorder = Recorder(ports, rollout(), self.evidence, lambda: self.tally.stable)
         self.points: deque[Point] = deque(maxlen=240)
         self._lately: deque[Side] = deque(maxlen=max(1, round(LATELY / self.criteria.sample_every)))
@@ -191,6 +191,13 @@ class Sentinel:
         self.share = self._share_at(self._proving)
         self.recorder.weighted(self._rollout())
 
+    def begin_anew(self) -> None:
+        """Judge from here on only: what was seen before was the work of a flag that nobody has any more."""
+        self.evidence = begin(self.criteria, self._planned, history=self._known.baseline)
+        self._lately.clear()
+        self._sampled, self._straddles = None, True
+        self.rejudge()
+
     def rejudge(self) -> None:
         """Judge again, after there is more evidence."""
         self.judgement = judge_both(self.evidence, self.synthetic.evidence)
@@ -280,7 +287,7 @@ class Sentinel:
 
     async def _read_counters(self, rollout: Rollout, tell: Callable[[Unsafe], None]) -> None:
         stage = rollout.stage
-        stable = stage.replaces.name if stage.replaces else None
+        stable = stage.replaces.name if stage.replaces and not stage.flag_alone else None
         names = tuple(name for name in (stage.revision.name, stable) if name is not None)
         try:
             reading = await self._ports.metrics.read(names, self.criteria.metrics, self.criteria.counted)
@@ -343,7 +350,8 @@ class Sentinel:
         if weight == NONE:
             return
         concurrent = rollout.stage.replaces is not None and compared(weight)
-        self.recorder.sampled(rollout, weight, sample, concurrent=concurrent)
+        if not rollout.retracting:  # a recording ends with the verdict
+            self.recorder.sampled(rollout, weight, sample, concurrent=concurrent)
         self.evidence = observe(self.evidence, sample, concurrent=concurrent)
         if self._straddles and sample.canary is not None:
             self.evidence, self._straddles = step(self.evidence), False

@@ -21,7 +21,7 @@ HOLD_AT_MOST = timedelta(minutes=30)
 
 async def set_weight(scene: Scene, step: SetWeight) -> Outcome:
     stage = scene.rollout().stage
-    await _until_open(scene)
+    await until_open(scene)
     deadline = Deadline.after(scene.ports.clock, step.within)
     while (unsure := scene.unsure()) and not deadline.over:
         scene.trouble = f"no more traffic while it is not known whether all is well: {unsure}"
@@ -38,7 +38,7 @@ def held_at_most(stage: Stage) -> timedelta:
     return HOLD_AT_MOST if stage.criteria is None else stage.criteria.hold_at_most
 
 
-async def _until_open(scene: Scene) -> None:
+async def until_open(scene: Scene) -> None:
     """Wait while the world around says no, as long as a hold may last: that is no trouble of the step's own."""
     said, deadline = "", scene.deadline(held_at_most(scene.rollout().stage))
     while (closed := scene.guard.closed) and not deadline.over:

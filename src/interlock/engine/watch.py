@@ -10,6 +10,7 @@ from interlock.core.events import Done, Observed
 from interlock.core.judge import Verdict
 from interlock.core.judge.words import count
 from interlock.core.record import plain
+from interlock.core.rollout import Rollout
 from interlock.core.steps import Until, Watch, spell
 from interlock.core.watching import Unproven, lacking, without_proof
 from interlock.engine.ports import Deadline
@@ -116,7 +117,13 @@ def _unproven(scene: Scene, step: Watch, missing: str) -> Outcome:
 
 
 async def recover(scene: Scene, step: Watch) -> Outcome:
-    """Verify the rollback: the old revision whole and its error rate within the limit, for the stated time."""
+    """Verify that all is well again: instances whole and the error rate within the limit, for the stated time.
+
+    That is the old revision after a rollback, the new one where only its flags were taken back.
+    """
+    retracting = scene.rollout().retracting
+    if retracting:
+        scene.sentinel.begin_anew()
     deadline = Deadline.after(scene.ports.clock, step.duration + step.patience)
     scene.counted_from = scene.sentinel.samples
     good, last = timedelta(0), scene.ports.clock.monotonic()
@@ -127,9 +134,9 @@ async def recover(scene: Scene, step: Watch) -> Outcome:
         good = timedelta(0) if bad else good + timedelta(seconds=min(now - last, 5.0))
         last = now
         if deadline.over:
-            return scene.failed(f"{step}: {bad or 'not long enough'}")
+            return scene.failed(f"{step}: {bad or 'not long enough'}", quarantine=retracting)
     return scene.done(
-        f"{step}: healthy, {_stable_in_words(scene)}", {"points": [plain(p) for p in scene.sentinel.points][-12:]}
+        f"{step}: healthy, {_carrier_in_words(scene)}", {"points": [plain(p) for p in scene.sentinel.points][-12:]}
     )
 
 
@@ -137,27 +144,34 @@ def _not_recovered(scene: Scene) -> str | None:
     sentinel = scene.sentinel
     if sentinel.trouble or (sentinel.judged and sentinel.unseen):
         return sentinel.trouble or sentinel.unseen
-    requests, failed = _stable_since(scene, 6)
+    if scene.rollout().retracting and (closed := scene.guard.closed):
+        return closed
+    requests, failed = _carrier_since(scene, 6)
     if requests >= 20 and failed / requests > sentinel.criteria.error_rate:
-        return f"error rate {failed / requests:.2%} on the old revision, limit {sentinel.criteria.error_rate:.2%}"
+        which = "revision" if _is_the_new_one(scene.rollout()) else "old revision"
+        return f"error rate {failed / requests:.2%} on the {which}, limit {sentinel.criteria.error_rate:.2%}"
     return None
 
 
-def _stable_since(scene: Scene, samples: int) -> tuple[float, float]:
-    """Return the old revision's requests and failures in the last samples since its recovery is watched.
+def _is_the_new_one(rollout: Rollout) -> bool:
+    """Whether it is the revision of the plan that is to be well again: its flags went back, not its code."""
+    return not rollout.going_back or rollout.stage.flag_alone
+
+
+def _carrier_since(scene: Scene, samples: int) -> tuple[float, float]:
+    """Return the requests and failures, in the last samples since the recovery is watched, of whoever has the traffic.
 
     Samples are counted, not dated: the wall clock may jump.
     """
     new = min(samples, scene.sentinel.samples - scene.counted_from)
     recent = list(scene.sentinel.points)[-new:] if new else []
-    return (
-        sum(point.stable[0] for point in recent),
-        sum(point.stable[0] * (point.stable[1] or 0.0) for point in recent),
-    )
+    new_one = _is_the_new_one(scene.rollout())
+    sides = [point.canary if new_one else point.stable for point in recent]
+    return sum(side[0] for side in sides), sum(side[0] * (side[1] or 0.0) for side in sides)
 
 
-def _stable_in_words(scene: Scene) -> str:
-    requests, failed = _stable_since(scene, 240)
+def _carrier_in_words(scene: Scene) -> str:
+    requests, failed = _carrier_since(scene, 240)
     return f"{failed:.0f} of {requests:.0f} requests failed" if requests else "no requests came"
 
 
