@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from interlock.config import flags
 from interlock.config.conditions import conditions
 from interlock.config.file import Environment
 from interlock.config.hooks import hooks, migration
@@ -50,8 +51,8 @@ def settle(file: FileBlock, name: str) -> EnvironmentBlock:
     """
     own = file.environments[name]
     if judged(file, name):
-        return _one_source(merge(own, file, Settings.model_fields), own)
-    merged = _one_source(merge(own, file, Settings.model_fields.keys() - {"strategy", "criteria"}), own)
+        return _one_place(merge(own, file, Settings.model_fields), own)
+    merged = _one_place(merge(own, file, Settings.model_fields.keys() - {"strategy", "criteria"}), own)
     return merged if "strategy" in own.model_fields_set else merged.model_copy(update={"strategy": _SWITCH})
 
 
@@ -65,6 +66,7 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
     first = name == next(iter(file.environments))
     pace = _pace(block, judged=judged(file, name), staged=not first)
     return Environment(
+    where = place_of_flags(file, name, block, root)
         service=file.service,
         name=name,
         entrance=Entrance(block.port, block.address, _sticky(block.sticky), block.request_timeout, block.idle_timeout),
@@ -78,9 +80,35 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         hooks=hooks(block.hooks, root),
         migration=migration(block.migration),
     )
+        flags=flags.uses(block.flags, file.environments[name].flags, where, _LOOK),
+        flag_source=flags.source(block.flags, where),
 
 
 def _one_source(merged: EnvironmentBlock, own: EnvironmentBlock) -> EnvironmentBlock:
+def place_of_flags(file: FileBlock, name: str, block: EnvironmentBlock, root: Path) -> flags.Where:
+    """Say what the settings of flags need to know of the environment that they hold in."""
+    chosen = block.strategy.chosen
+    weights = Pace().weights if isinstance(chosen, Canary) else None
+    if isinstance(chosen, Canary) and chosen.weights is not None:
+        weights = chosen.weights
+    auto = isinstance(chosen, Canary) and chosen.weights is None
+    return flags.Where(name, root, name == [*file.environments][-1], judged(file, name), weights, auto)
+
+
+def _one_place(merged: EnvironmentBlock, own: EnvironmentBlock) -> EnvironmentBlock:
+    return _one_source(merged.model_copy(update={"flags": flags.one_place(merged.flags, own.flags)}), own)
+
+
+def _entrance(block: EnvironmentBlock, root: Path) -> Entrance:
+    own = (block.port, block.address, _sticky(block.sticky), block.request_timeout, block.idle_timeout)
+    return Entrance(*own, _front(block.front, root) if block.front else None, block.hosts)
+
+
+def _front(block: FrontBlock, root: Path) -> Front:
+    tls = Tls(str(root / block.tls.certificate), str(root / block.tls.key)) if block.tls else None
+    return Front(block.names, block.paths, block.strip, tls, block.redirect or 0)
+
+
     """Let an environment take as a secret what is plain elsewhere, and the other way round."""
     env = {name: value for name, value in merged.env.items() if name not in own.secrets}
     secrets = {name: value for name, value in merged.secrets.items() if name not in own.env}

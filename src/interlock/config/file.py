@@ -12,6 +12,7 @@ from typing import Any
 from interlock.core.channel import Channel, DeploymentLog
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
+from interlock.core.flag import FlagSource, FlagUse
 from interlock.core.hooks import Hook
 from interlock.core.migration import Migration
 from interlock.core.plan import StrategyName
@@ -31,7 +32,8 @@ class Environment:
 
     `weights` is None where the plan chooses them by the measured traffic, and for the strategies that have none.
     `criteria` is None where health and smoke tests alone are the evidence. `references` are (variable, reference);
-    `common` names the configuration that no environment has for itself.
+    `common` names the configuration that no environment has for itself. `flags` move with a release; all flags are kept
+    by `flag_source`.
     """
 
     service: str
@@ -47,6 +49,8 @@ class Environment:
     conditions: Conditions = Conditions()
     hooks: tuple[Hook, ...] = ()
     migration: Migration | None = None
+    flags: tuple[FlagUse, ...] = ()
+    flag_source: FlagSource | None = None
 
     @property
     def approve(self) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from interlock.config import flags
 from interlock.config.across import across
 from interlock.config.document import Document, FileError, Loc, Problem, parse
-from interlock.config.environment import environment, protocol, settle
+from interlock.config.environment import environment, place_of_flags, protocol, settle
 from interlock.config.explain import explain
 from interlock.config.file import File, with_common
 from interlock.config.model import ArtefactBlock, EnvironmentBlock, FileBlock
@@ -42,6 +43,7 @@ def understand(document: Document, path: Path) -> File:
     block = validate(document)
     settled = {name: settle(block, name) for name in block.environments}
     problems = [problem for name, settings in settled.items() for problem in _conflicts(document, name, settings)]
+    problems += dict.fromkeys(_flags(document, block, settled, path.parent))  # what is shared is wrong once
     if problems:
         raise FileError(*problems)
     artefact = _source(block.artefact, path.parent)
@@ -103,6 +105,13 @@ def _conflicts(document: Document, name: str, block: EnvironmentBlock) -> Iterat
     if protocol(block) is Protocol.GRPC and block.identify and block.identify.kind == "field":
         text = "expected a header that a gRPC service sends with its answers (identify.header), found identify.field"
         yield document.problem(("environments", name, "identify"), text)
+
+
+def _flags(document: Document, file: FileBlock, settled: dict[str, EnvironmentBlock], root: Path) -> Iterator[Problem]:
+    places = {name: place_of_flags(file, name, settings, root) for name, settings in settled.items()}
+    for name, settings in settled.items():
+        yield from flags.conflicts(document, settings.flags, file.environments[name].flags, places[name])
+    yield from flags.shared(document, {name: flags.source(one.flags, places[name]) for name, one in settled.items()})
 
 
 def _miscounted(document: Document, name: str, block: EnvironmentBlock) -> Iterator[Problem]:

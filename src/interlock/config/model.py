@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from interlock.config.block import Block
+from interlock.config.flags import FlagsBlock
 from interlock.config.gates import GatesBlock
 from interlock.config.hooks import HookBlock, MigrationBlock
 from interlock.config.notify import ChannelBlock, DocsBlock
@@ -456,6 +457,9 @@ class FileBlock(Settings):
     artefact: ArtefactBlock = Field(default_factory=ArtefactBlock, description="the files that are released")
     environments: dict[Name, EnvironmentBlock] = Field(
         description="in the order of release: staging first, production last"
+    )
+    flags: FlagsBlock = Field(
+        default_factory=FlagsBlock, description="who keeps the feature flags, and how a release moves which of them"
     )
     proof_valid_for: Duration = Field(
         timedelta(days=7), description="how long a release that passed staging may wait for production"

@@ -71,7 +71,8 @@ def _written(name: str, value: object) -> str:
     if name in _SHARES and isinstance(value, float):
         return f"{value * 100:g}%"
     if isinstance(value, tuple):
-        return f"[{', '.join(map(str, value))}]"
+        unit = "%" if name == "after" else ""
+        return f"[{', '.join(f'{one}{unit}' for one in value)}]"
     if name == "rate":
         return f"{value:g}/s"
     return f"{value:g}x" if name in _FACTORS else str(value)

@@ -52,6 +52,11 @@ class Flag:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What tells it from every other flag, by whatever token it is reached."""
+        return self.name, *place(self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class FlagState:
@@ -131,3 +136,39 @@ def merged(held: tuple[Captured, ...], news: tuple[Captured, ...]) -> tuple[Capt
     for one in news:
         known[one.flag] = replace(one, before=known[one.flag].before) if one.flag in known else one
     return tuple(known.values())
+
+
+def place(source: FlagSource) -> tuple[str, ...]:
+    """Return what tells one place of flags from another, by whatever token it is reached."""
+    match source:
+        case Unleash(url, environment, project=project):
+            return url, project, environment
+        case FlagFile(path):
+            return (path,)
+
+
+def named(text: str) -> str:
+    """Accept the name of a flag; raise ValueError for what could not be one everywhere."""
+    if not _NAME.fullmatch(text):
+        shown = text if len(text) <= 60 else f"{text[:57]}…"
+        raise ValueError(
+            f'expected the name of a flag (letters, digits and _ . - ~, at most 100 in all), found "{shown}"'
+        )
+    return text
+
+
+def references(sources: Iterable[FlagSource]) -> tuple[str, ...]:
+    """Return the secrets that are needed to reach these flags, as the file names them."""
+    return tuple(one.token_secret for one in sources if isinstance(one, Unleash) and one.token_secret)
+
+
+def sealed(source: FlagSource, fingerprints: Mapping[str, str]) -> FlagSource:
+    """Name the token by its fingerprint in place of its reference; raise KeyError for one that has none."""
+    if isinstance(source, Unleash) and source.token_secret:
+        return replace(source, token_secret=fingerprints[source.token_secret])
+    return source
+
+
+def sealed_use(use: FlagUse, fingerprints: Mapping[str, str]) -> FlagUse:
+    """Do the same for what a release does with a flag."""
+    return replace(use, flag=replace(use.flag, source=sealed(use.flag.source, fingerprints)))
