@@ -6,6 +6,8 @@ so that those of 5 % are among those of 25 %.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -14,6 +16,7 @@ from itertools import pairwise
 from interlock.core.weight import Weight
 
 OFF = 0
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,13 @@ class Flag:
     name: str
     source: FlagSource
 
-    def __str__(self) -> str:
-        return self.name
-
     @property
     def place(self) -> tuple[str, ...]:
         """What tells it from every other flag, by whatever token it is reached."""
         return self.name, *place(self.source)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
