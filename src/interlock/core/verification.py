@@ -1,8 +1,8 @@
 """What must be proven of an image before it starts, and does what was found prove it?
 
-Signatures are cosign's: a *simple signing* payload that names the image's digest, or a DSSE envelope (secure-systems-lab
-/dsse, protocol.md) around an in-toto statement that has it as a subject. Who signed is for others to verify; here is
-read what was signed.
+Signatures are those of cosign: a *simple signing* payload that names the digest of the image, or a DSSE envelope
+(secure-systems-lab/dsse, protocol.md) around an in-toto statement that has it as a subject. Who signed is for others to
+verify; here is read what was signed.
 """
 
 from __future__ import annotations
