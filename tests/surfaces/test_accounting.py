@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import re
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.surfaces.worlds import keep, seen
+from tests.surfaces.worlds import keep, overridden, seen
 
 from interlock.adapters.store.sqlite import SQLite
 from interlock.core.audit import published_in
@@ -44,6 +49,37 @@ def told(capsys: Said, state: Path, *arguments: str, status: int = Exit.OK) -> s
 def tampered(state: Path, script: str) -> None:
     with closing(sqlite3.connect(state / "interlock.db")) as db:
         db.executescript(f"DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_cut; {script}")
+
+
+# --- report
+
+
+def on_a_terminal(state: Path, *arguments: str) -> str:
+    """Run a command on a terminal of its own; return what it wrote there."""
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
+    argv = [sys.executable, "-m", "interlock", "--state", str(state), *arguments]
+    with subprocess.Popen(argv, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        written = b""
+        with suppress(OSError):  # how a terminal ends whose last writer has gone
+            while some := os.read(ours, 65536):
+                written += some
+        assert process.wait(60) == Exit.OK, written.decode()
+    os.close(ours)
+    return written.decode().replace("\r\n", "\n")
+
+
+def test_on_a_terminal_a_report_says_in_red_what_somebody_let_pass_and_is_the_same_text(
+    tmp_path: Path, capsys: Said
+) -> None:
+    keep(overridden(seen("succeeded")[0]), tmp_path / "state")
+    (tmp_path / "state" / "runtime").write_text(str(tmp_path))
+    shown = on_a_terminal(tmp_path / "state", "report")
+    red = [line for line in shown.splitlines() if "BREAK-GLASS" in line]
+    assert len(red) == 1 and "\x1b[1;31m" in shown[shown.index("### EXCEPTIONS") - 10 : shown.index("BREAK-GLASS")]
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == told(capsys, tmp_path / "state", "report")
+    assert "\x1b" not in on_a_terminal(tmp_path / "state", "--no-color", "report")
 
 
 # --- audit

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from tests.surfaces.worlds import TALES, seen
+from tests.surfaces.worlds import TALES, overridden, seen
 
 from interlock.surfaces.cli.show.picture import picture
 
@@ -113,6 +113,17 @@ def test_what_was_advanced_unproven_stays_visible() -> None:
     lines = drawn("promoted")
     assert "advanced unproven by ada: trust me" in field(lines, "Unproven")
     assert any("⚠ 7 watch 1 min, until proven, unproven" in line for line in lines)
+
+
+def test_what_a_person_let_pass_is_in_red_from_the_beginning_to_the_end() -> None:
+    for name in ("watched", "succeeded"):
+        view, now = seen(name)
+        out = io.StringIO()
+        console = Console(file=out, width=80, highlight=False, force_terminal=True, color_system="standard")
+        console.print(picture(overridden(view), now, 80))
+        lines = [line for line in out.getvalue().splitlines() if "Break-glass:" in line]
+        assert len(lines) == 1 and "gate window of production overridden by ada (unproven): the" in lines[0]
+        assert "\x1b[1;31m" in lines[0], "bold and red"
 
 
 def test_going_back_shows_why_and_how_far() -> None:

@@ -15,11 +15,14 @@ from tests.engine.stories import QUICK, Story, play, revision, stage, staging
 from interlock.adapters.memory import Behaviour
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.view import View
+from interlock.core.conditions import Conditions, Override
 from interlock.core.events import OrderKind
 from interlock.core.load import Recipe
 from interlock.core.phase import Phase
+from interlock.core.plan import Stage
 from interlock.core.record import restore
 from interlock.core.rollout import Rollout
+from interlock.core.steps import GateName
 
 Seen = tuple[View, datetime]
 
@@ -140,6 +143,19 @@ async def _failed(story: Story) -> View:
     view = await _succeeded(story)
     last = replace(view.current, phase=Phase.FAILED, turned_at=6, reason="the proxy is stuck")
     return replace(view, rollouts=(view.rollouts[0], last))
+
+
+def overridden(view: View) -> View:
+    """Return a run in which somebody let production pass its closed window."""
+    word = Override(GateName.WINDOW, "ada (unproven)", "the shop is down", view.rollouts[0].started)
+    conditions = Conditions(overrides=(word,))
+
+    def passed(stage: Stage) -> Stage:
+        return replace(stage, conditions=conditions) if stage.environment == "production" else stage
+
+    plan = replace(view.plan, stages=tuple(map(passed, view.plan.stages)))
+    rollouts = tuple(replace(one, plan=plan.hash, stage=passed(one.stage)) for one in view.rollouts)
+    return replace(view, plan=plan, rollouts=rollouts)
 
 
 TALES: dict[str, Callable[[Story], Awaitable[View]]] = {

@@ -32,12 +32,26 @@ async def run(call: Call) -> Exit:
     if options.html is not None:
         return _written(call, await call.app.page(options.run, incident=incident, repository=repository))
     text = await call.app.report(options.run, incident=incident, repository=repository)
-    call.say(text.rstrip("\n"))
+    _say(call, text.rstrip("\n"))
     if call.json:
         told = await call.app.report_document(options.run, incident=incident, repository=repository)
         run = (await call.app.view(options.run)).run
         call.document({"type": "report", "run": run, "incident": incident, "text": text, "report": told})
     return Exit.OK
+
+
+def _say(call: Call, text: str) -> None:
+    """Write the report; on a terminal what a person let pass although a gate was closed stands there in red."""
+    head, found, rest = text.partition("### EXCEPTIONS\n")
+    if not (found and call.live) or call.console.no_color:
+        call.say(text)
+        return
+    from rich.text import Text
+
+    loud, blank, rest = rest.partition("\n\n")
+    call.say(head.removesuffix("\n"))
+    call.console.print(Text(f"{found}{loud}", "bold red"), soft_wrap=True)
+    call.say(f"{blank.removeprefix(chr(10))}{rest}")
 
 
 def _written(call: Call, page: str) -> Exit:

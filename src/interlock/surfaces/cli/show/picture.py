@@ -52,6 +52,8 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
     yield from _line("Status", _status(rollout, now), width, STYLES[rollout.phase])
     if view.not_begun or rollout.reason:
         yield from _line("Message", view.not_begun or rollout.reason, width)
+    for said in _let_pass(view):
+        yield from _line("Break-glass", said, width, "bold red")
     trouble = _live(view, rollout).get("trouble")
     if trouble:
         yield from _line("Trouble", trouble, width, "red")
@@ -79,6 +81,13 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
         yield from _line("Unproven", said, width, "yellow")
     for said in (said for one in view.rollouts for said in one.synthetic):
         yield from _line("Synthetic", said, width, "yellow")
+
+
+def _let_pass(view: View) -> Iterator[str]:
+    """Yield what a person lets this run pass although a gate is closed."""
+    for stage in view.plan.stages:
+        for word in stage.conditions.overrides:
+            yield f"gate {word.gate.value} of {stage.environment} overridden by {word.by}: {word.reason}"
 
 
 def _who(rollout: Rollout, orders: tuple[str, ...]) -> str:
