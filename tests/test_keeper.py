@@ -19,7 +19,7 @@ from tests.surfaces.worlds import keep, seen
 from interlock import twin
 from interlock.adapters.inquiry import Unreachable
 from interlock.adapters.line import ask
-from interlock.adapters.workload.process.log import LIMIT
+from interlock.adapters.workload.slots.log import LIMIT
 from interlock.app.doctor import examine
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App

@@ -20,7 +20,7 @@ from typing import Any
 
 from interlock.adapters.host.local import clear_torn
 from interlock.adapters.line import serve
-from interlock.adapters.workload.process.log import limit
+from interlock.adapters.workload.slots.log import limit
 from interlock.app.forget import forget
 from interlock.app.parts import Parts, assemble
 from interlock.app.state import StateDirectory

@@ -11,7 +11,7 @@ import pytest
 
 from interlock.adapters.host.local import LocalHost
 from interlock.adapters.store.sqlite import SQLite
-from interlock.adapters.workload.process import record
+from interlock.adapters.workload.slots import record
 from interlock.app.planner import Planner, called
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked

@@ -12,7 +12,7 @@ import pytest
 from tests.core.examples import revision
 
 from interlock.adapters.host.local import LocalHost
-from interlock.adapters.workload.process import record
+from interlock.adapters.workload.slots import record
 from interlock.app.shown import unshown
 from interlock.app.state import StateDirectory
 from interlock.core.criteria import Criteria

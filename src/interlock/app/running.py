@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from interlock.adapters.workload.process import record
+from interlock.adapters.workload.slots import record
 from interlock.app.state import StateDirectory
 from interlock.core.release import Revision
 

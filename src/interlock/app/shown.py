@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.adapters.workload.process import record
+from interlock.adapters.workload.slots import record
 from interlock.app.running import records
 from interlock.app.state import StateDirectory
 from interlock.core.criteria import Criteria
@@ -19,7 +19,7 @@ class _Recorded:
     async def instances(self, revision: str) -> tuple[Instance, ...]:
         kept = (record.parse(path, content) for path, content in records(self._state))
         return tuple(
-            Instance(revision, slot, f"127.0.0.1:{place.port}", alive=True, ready=True)
+            Instance(revision, slot, place.address, alive=True, ready=True)
             for one in kept
             if one.revision.name == revision
             for slot, place in sorted(one.slots.items())

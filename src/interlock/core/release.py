@@ -9,6 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from interlock.core.container import Container
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
 from interlock.core.record import plain
 
@@ -50,11 +51,35 @@ class Sticky:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The PEM files of a certificate (with its chain) and of its key, by absolute paths."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What is shared of a public port: users who ask for one of these names and paths are an environment's.
+
+    No name is every name, no path every path. `strip` takes the path off before an instance sees it. With `tls` users
+    come by TLS; from the plain port `redirect` they are sent there (0: there is none).
+    """
+
+    names: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    strip: bool = False
+    tls: Tls | None = None
+    redirect: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Entrance:
     """Where users of one environment come in, and how their requests are carried.
 
-    `port` is the public listener's, on `address`. A request is given up, and counted as a failure of the side that had
-    it, when the instance sends nothing for `request_timeout`; a stream without a byte for `idle_timeout` is closed.
+    `port` is the public listener's, on `address`; with a `front` it is shared with others. A request is given up, and
+    counted as a failure of the side that had it, when the instance sends nothing for `request_timeout`; a stream
+    without a byte for `idle_timeout` is closed. `hosts` are the machines, each with such an entrance; none is this one.
     """
 
     port: int
@@ -62,6 +87,8 @@ class Entrance:
     sticky: Sticky = Sticky()
     request_timeout: timedelta = timedelta(seconds=30)
     idle_timeout: timedelta = timedelta(minutes=5)
+    front: Front | None = None
+    hosts: tuple[str, ...] = ()
 
 
 class Protocol(StrEnum):
@@ -78,7 +105,8 @@ class Configuration:
 
     `command` is the argv of one instance, run in the artefact's directory; the port to listen on is in `PORT`.
     `secrets` are (variable, keyed fingerprint): the values stay in the state directory and never in a record.
-    `memory_max` is in bytes of resident memory. `unhealthy_after` failed liveness probes in a row end an instance.
+    `memory_max` is in bytes of resident memory. With a `container` it runs as one, `command` () is the image's own, and
+    the port is the container's. `unhealthy_after` failed liveness probes in a row end an instance.
     """
 
     command: tuple[str, ...]
@@ -95,6 +123,7 @@ class Configuration:
     drain_within: timedelta = timedelta(seconds=30)
     stop_within: timedelta = timedelta(seconds=10)
     protocol: Protocol = Protocol.HTTP1
+    container: Container | None = None
 
     @property
     def speaks_http2(self) -> bool:
@@ -166,7 +195,7 @@ def naming(value: object) -> Any:
     return _without_later(plain(value))
 
 
-_LATER = (("protocol", Protocol.HTTP1.value), ("grpc", None))
+_LATER = (("protocol", Protocol.HTTP1.value), ("grpc", None), ("container", None))
 
 
 def _without_later(record: Any) -> Any:

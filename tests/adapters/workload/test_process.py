@@ -19,7 +19,8 @@ from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
 from interlock.adapters.http import HttpError, Response, ask
 from interlock.adapters.probe.network import check
-from interlock.adapters.workload.process import Processes, log
+from interlock.adapters.workload.process import Processes
+from interlock.adapters.workload.slots import log
 from interlock.core.health import Probe, ProbeKind
 from interlock.core.release import Artefact, Configuration, Instance, Protocol, Release, Revision
 from interlock.ports.host import Command, Host, HostError, Process

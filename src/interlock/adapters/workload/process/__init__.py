@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from interlock.adapters.workload.process.migrations import Migrations
-from interlock.adapters.workload.process.processes import Processes
+from interlock.adapters.workload.process.processes import Processes, ProcessRuntime
 
-__all__ = ["Migrations", "Processes"]
+__all__ = ["Migrations", "ProcessRuntime", "Processes"]

@@ -17,8 +17,8 @@ from signal import Signals
 from typing import Any
 
 from interlock.adapters.secrets import kept
-from interlock.adapters.workload.process import log
 from interlock.adapters.workload.process.launch import Launch
+from interlock.adapters.workload.slots import log
 from interlock.core.hooks import variables
 from interlock.core.migration import Migration, Seen, Standing
 from interlock.core.record import plain, restore

@@ -28,8 +28,13 @@ def tail(path: Path, lines: int, hidden: Iterable[str]) -> tuple[str, ...]:
     text = _end_of(path)
     if text.count("\n") < lines:
         text = _end_of(_aside(path)) + text
-    shown = [_clean(line) for line in without(text, hidden).split("\n")]
-    return tuple([line for line in shown if line][-lines:]) if lines > 0 else ()
+    return shown(text, lines, hidden)
+
+
+def shown(text: str, lines: int, hidden: Iterable[str]) -> tuple[str, ...]:
+    """Return a text's last lines without control characters and with these values hidden."""
+    clean = [_clean(line) for line in without(text, hidden).split("\n")]
+    return tuple([line for line in clean if line][-lines:]) if lines > 0 else ()
 
 
 def limit(path: Path, size: int = LIMIT) -> None:

@@ -21,6 +21,12 @@ class Place:
 
     port: int
     restarts: int = 0
+    host: str = "127.0.0.1"
+
+    @property
+    def address(self) -> str:
+        """Where it is asked, as host:port."""
+        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
