@@ -10,18 +10,21 @@ import pytest
 from tests.adapters.calendar.feed_files import feed
 from tests.e2e.town import Town
 
-from interlock.app.check import check
+from interlock.adapters.store.sqlite import SQLite
+from interlock.app.check import Asked, check, of_stage
 from interlock.app.duty import token
 from interlock.app.planner import NONE
 from interlock.app.verbs import Blocked
 from interlock.config import load
+from interlock.core.approval import Policy
 from interlock.core.conditions import Conditions, Override
 from interlock.core.link import LinkError
 from interlock.core.news import Kind, News
 from interlock.core.on_call import OnCall, Person, Rota
 from interlock.core.phase import Phase
-from interlock.core.plan import Plan
-from interlock.core.steps import Gate, GateName
+from interlock.core.plan import Plan, Stage
+from interlock.core.release import Artefact
+from interlock.core.steps import Gate, GateName, Until, Watch
 from interlock.core.window import Opening, Window
 
 FILE = """\
@@ -69,6 +72,35 @@ async def test_a_closed_window_is_said_by_check_holds_a_release_and_what_overrid
     assert (await town.over(run)).phase is Phase.SUCCEEDED, await town.story(run)
     report = await town.app.report(run)
     assert "BREAK-GLASS" in report and "the shop is down, and this brings it back" in report and "the sale" in report
+
+
+async def test_check_says_of_the_way_back_what_can_be_known_and_changes_nothing(town: Town) -> None:
+    plan = await town.plan(town.wish())
+    (stage,) = plan.stages
+    approve = Watch(timedelta(0), Until.APPROVED, timedelta(hours=1))
+    policy = Policy("approvers", needed=2)
+    asked = replace(stage, steps=(approve, *stage.steps), conditions=Conditions(approvals=policy))
+
+    async def said(of: Stage) -> dict[str, Asked]:
+        store = SQLite(town.state.database)
+        try:
+            return {one.gate: one async for one in of_stage(town.state, store, of)}
+        finally:
+            store.close()
+
+    found = await said(asked)
+    ready = found[GateName.ROLLBACK_READY]
+    assert ready.asked and ready.answer.open and "instances are healthy at the proxy" in ready.answer.reason
+    assert "2 of those listed in approvers must approve" in found["approval"].answer.reason
+    assert not found["approval"].asked
+    old = stage.replaces
+    assert old is not None
+    lost = replace(old, release=replace(old.release, artefact=Artefact("sha256:" + "0" * 64, "git 0")))
+    ready = (await said(replace(stage, replaces=lost)))[GateName.ROLLBACK_READY]
+    assert ready.asked and not ready.answer.open and "could not be started again" in ready.answer.reason
+    down = replace(old, name="production-00000000-9")
+    ready = (await said(replace(stage, replaces=down)))[GateName.ROLLBACK_READY]
+    assert not ready.asked and "0 of" in ready.answer.reason and "a deploy brings it up first" in ready.answer.reason
 
 
 async def test_a_release_waits_until_somebody_on_call_has_acknowledged_it_by_their_link(town: Town) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.store.sqlite import SQLite
@@ -18,19 +20,24 @@ from interlock.core.gates import Answer
 from interlock.core.hooks import GATES, Hook, due
 from interlock.core.plan import Stage
 from interlock.core.release import Artefact, Configuration, Release
-from interlock.core.steps import GateName
+from interlock.core.steps import GateName, Until, Watch
 from interlock.engine.outside import ask
+from interlock.engine.ports import Ports
+from interlock.ports.traffic import TrafficError
+from interlock.ports.workload import WorkloadError
 
 _NO_VERSION = Answer(False, "asked of a version: interlock check VERSION")
-_NEEDS_A_VERSION = frozenset({GateName.TESTS, GateName.STAGING, GateName.NOT_QUARANTINED})
+_NEEDS_A_VERSION = frozenset({GateName.TESTS, GateName.STAGING, GateName.NOT_QUARANTINED, GateName.ROLLBACK_READY})
+_APPROVAL = "approval"
+_WITHIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one gate of an environment says now. `asked` is False where only a version could be asked about."""
+    """What one gate of an environment says now. `asked` is False where nobody could be asked, and `answer` says why."""
 
     environment: str
-    gate: GateName
+    gate: str
     answer: Answer
     asked: bool = True
 
@@ -48,13 +55,14 @@ async def check(state: StateDirectory, file: File, version: str | None, excuse: 
     store = SQLite(state.database)
     try:
         for stage in plan.stages:
-            async for one in _of(state, store, stage):
+            async for one in of_stage(state, store, stage):
                 yield one
     finally:
         store.close()
 
 
-async def _of(state: StateDirectory, store: SQLite, stage: Stage) -> AsyncIterator[Asked]:
+async def of_stage(state: StateDirectory, store: SQLite, stage: Stage) -> AsyncIterator[Asked]:
+    """Yield the answer of each gate of one environment's stage."""
     release, now = stage.revision.release, SystemClock().now()
     held = [(one.identity, one.rollout, one.reason) for one in await store.quarantine(release.service)]
     yield Asked(stage.environment, GateName.NOT_QUARANTINED, gates.not_quarantined(release, held))
@@ -63,11 +71,54 @@ async def _of(state: StateDirectory, store: SQLite, stage: Stage) -> AsyncIterat
         found = [(proof.subject, proof.rollout, proof.at) for proof in proofs]
         answer = gates.staging(release, stage.proven_in, found, now, stage.proof_valid_for)
         yield Asked(stage.environment, GateName.STAGING, answer)
+    yield await _rollback_ready(state, stage)
     for one in _hooks(stage.environment, stage.hooks):
         yield one
     for gate in stage.conditions.gates:
         answer = await ask(surroundings(state), gate, stage.conditions, release, now)
         yield Asked(stage.environment, gate, answer)
+    if any(isinstance(step, Watch) and step.until is Until.APPROVED for step in stage.steps):
+        yield _approval(stage.environment, stage.conditions)
+
+
+async def _rollback_ready(state: StateDirectory, stage: Stage) -> Asked:
+    """Say what can be known of the way back without changing anything; a rollout proves it before its first step."""
+    from interlock.app.parts import assemble  # imported late: it needs every adapter of this machine
+
+    old, gate = stage.replaces, GateName.ROLLBACK_READY
+    if old is None:
+        said = "nothing to go back to: this is the first release; going back stops it"
+        return Asked(stage.environment, gate, Answer(True, said))
+    ports = assemble(state).ports
+    try:
+        await ports.workload.launchable(old)
+        healthy = await _healthy(ports, old.name)
+    except WorkloadError as error:
+        said = f"the rollback's target could not be started again: {error}"
+        return Asked(stage.environment, gate, Answer(False, said))
+    finally:
+        if isinstance(ports.store, SQLite):
+            ports.store.close()
+    size = old.release.configuration.instances
+    found = f"{old.release.version} ({old.name}): {min(healthy, size)} of {size} instances are healthy at the proxy"
+    if healthy < size:
+        return Asked(stage.environment, gate, Answer(False, f"{found}; a deploy brings it up first"), asked=False)
+    return Asked(stage.environment, gate, Answer(True, f"{found}; the way back is written, and proven, before step 1"))
+
+
+async def _healthy(ports: Ports, revision: str) -> int:
+    """Return how many instances the proxy finds healthy; none where it does not answer."""
+    try:
+        async with asyncio.timeout(_WITHIN.total_seconds()):
+            return len(await ports.traffic.healthy(revision))
+    except (TrafficError, TimeoutError):
+        return 0
+
+
+def _approval(environment: str, conditions: Conditions) -> Asked:
+    policy = conditions.approvals
+    whose = f"{policy.needed} of those listed in {policy.listed_in}" if policy else "a person (nobody is listed)"
+    return Asked(environment, _APPROVAL, Answer(False, f"{whose} must approve before the first weight"), asked=False)
 
 
 async def _without_version(state: StateDirectory, environment: Environment, *, first: bool) -> AsyncIterator[Asked]:
@@ -76,12 +127,14 @@ async def _without_version(state: StateDirectory, environment: Environment, *, f
         yield one
     nothing = Release(environment.service, "", Artefact("", ""), Configuration(()), "")
     staging = () if first else (GateName.STAGING,)
-    for gate in (GateName.NOT_QUARANTINED, *staging, *conditions.gates):
+    for gate in (GateName.NOT_QUARANTINED, *staging, GateName.ROLLBACK_READY, *conditions.gates):
         if gate in _NEEDS_A_VERSION:
             yield Asked(environment.name, gate, _NO_VERSION, asked=False)
         else:
             answer = await ask(surroundings(state), gate, conditions, nothing, SystemClock().now())
             yield Asked(environment.name, gate, answer)
+    if conditions.approvals is not None:
+        yield _approval(environment.name, conditions)
 
 
 def _hooks(environment: str, hooks: tuple[Hook, ...]) -> Iterator[Asked]:

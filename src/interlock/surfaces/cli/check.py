@@ -46,4 +46,4 @@ def _line(one: object) -> str:
 
     assert isinstance(one, Asked)
     icon = "·" if not one.asked else "⚠" if one.answer.overridden else "✔" if one.answer.open else "✖"
-    return f"{icon} {one.environment:<12} {one.gate.value:<16} {one.answer.reason}"
+    return f"{icon} {one.environment:<12} {one.gate:<16} {one.answer.reason}"
