@@ -28,6 +28,11 @@ def keep(directory: Path, references: Iterable[str]) -> dict[str, str]:
     return {reference: _keep(directory, key, _value(reference)) for reference in wanted}
 
 
+def value(reference: str) -> str:
+    """Return the value of a reference without keeping it; raises SecretError."""
+    return os.fsdecode(_value(reference))
+
+
 def key_for(directory: Path, purpose: str) -> bytes:
     """Return a key of this state directory for one purpose, which nothing that has another one's can be read by."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -107,6 +107,11 @@ class StateDirectory:
         return self.path / "reports"
 
     @property
+    def builds(self) -> Path:
+        """What the tools said that built images; readable by this user only, without secrets."""
+        return self.path / "builds"
+
+    @property
     def keeper_log(self) -> Path:
         """What the keeper wrote."""
         return self.path / "keeper.log"

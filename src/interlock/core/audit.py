@@ -135,6 +135,12 @@ def unlocked(lock: Lock, by: str, at: datetime, channel: str) -> Act:
     return Act(at, "unlocked", lock.service, f"{lock.service} unlocked by {by}; it was {lock}", by, channel)
 
 
+def built(image: str, digest: str, what: str, by: str, at: datetime, channel: str) -> Act:
+    """Return what the audit says of an image that was built, or got another tag; `what` says which of it."""
+    text = f"{image} {what} by {by}" + (f": {digest}" if digest else "")
+    return Act(at, "built", image, text, by, channel, {"digest": digest})
+
+
 def stopped(service: str, what: Iterable[str], by: str, at: datetime, channel: str) -> Act:
     """Return what the audit says of `interlock down`."""
     found = list(what)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from interlock.core.gates import Answer
 from interlock.core.image import BuildRequest, Image, Platform
@@ -35,14 +35,16 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Pushing:
-    """What a builder needs to push, besides the request: who we are, and whether the registry speaks plain HTTP.
+    """What a builder needs besides the request: who we are, and whether the registry speaks plain HTTP.
 
-    `hidden` are the values that must not be in what is told or written.
+    `login` is what a `config.json` of Docker's would have to say for it, empty where the tool's own will do. `hidden`
+    are the values that must not be in what is told or written. `scratch` is a directory for this user alone.
     """
 
-    credential: Credential | None = None
+    scratch: Path
+    login: Mapping[str, Any] = field(default_factory=dict, repr=False)
     plain: bool = False
-    hidden: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Builder(Protocol):
@@ -54,11 +56,12 @@ class Builder(Protocol):
 
     async def build_and_push(
         self, request: BuildRequest, pushing: Pushing, log: Path, told: Callable[[str], None]
-    ) -> None:
+    ) -> frozenset[str]:
         """Build as requested and push, unless `request.push` is off; write all that the tool says to `log`.
 
-        `told` gets each line as it comes. Says nothing about what the registry has now: ask the registry. Raises
-        ImageError with the end of what the tool said.
+        `told` gets each line as it comes. Returns the digests by which the tool knows what it made, its manifest's or
+        its configuration's: what the registry has then must be known by one of them. Only the registry says which
+        digest the image has. Raises ImageError with the end of what the tool said.
         """
 
 

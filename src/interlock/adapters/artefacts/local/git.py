@@ -32,6 +32,31 @@ def short(repository: Path, commit: str) -> str:
     return done.stdout.decode().strip() if done.returncode == 0 else commit[:7]
 
 
+def tree(repository: Path, commit: str, directory: str) -> str:
+    """Return the name that git has for all that is in a directory of a commit; raise ArtefactError without one."""
+    place = f"{_prefix(repository)}{'' if directory == '.' else directory}".rstrip("/")
+    done = _git(repository, "rev-parse", "--verify", "--quiet", f"{commit}:{place}")
+    if done.returncode != 0:
+        raise ArtefactError(f"there is no directory {directory} in the commit {commit[:7]}")
+    return done.stdout.decode().strip()
+
+
+def committed_at(repository: Path, commit: str) -> int:
+    """Return when a commit was made, in seconds since 1970; 0 when git does not say."""
+    done = _git(repository, "show", "--no-patch", "--format=%ct", commit)
+    said = done.stdout.decode().strip()
+    return int(said) if done.returncode == 0 and said.isdecimal() else 0
+
+
+def remote(repository: Path) -> str:
+    """Return where the repository comes from, without user and password; "" when it is nowhere else."""
+    done = _git(repository, "remote", "get-url", "origin")
+    scheme, mark, rest = done.stdout.decode().strip().rpartition("://")
+    if done.returncode != 0 or not rest or scheme == "file" or (not mark and ":" not in rest):
+        return ""  # a directory of this machine says nothing to others
+    return f"{scheme}{mark}{rest.rpartition('@')[2] if mark else rest}"
+
+
 def files(directory: Path) -> list[str] | None:
     """Return the files that git would take: tracked as they are now, and untracked ones that are not ignored.
 

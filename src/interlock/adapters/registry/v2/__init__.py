@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interlock.adapters.registry.v2.credentials import found
+from interlock.adapters.registry.v2.credentials import found, login
 from interlock.adapters.registry.v2.registry import V2
 
-__all__ = ["V2", "found"]
+__all__ = ["V2", "found", "login"]

@@ -56,6 +56,35 @@ async def found(registry: str, repository: str = "", environment: Mapping[str, s
     return None
 
 
+def login(
+    registry: str, credential: Credential | None, environment: Mapping[str, str] | None = None
+) -> Mapping[str, Any]:
+    """Return what a configuration of Docker's would say, so that a tool is to every registry whoever we are.
+
+    It is what all the files say together, and to this registry the credential; empty when that is nobody.
+    """
+    if credential is None:
+        return {}
+    record: dict[str, Any] = {}
+    auths: dict[str, Any] = {}
+    helpers: dict[str, Any] = {}
+    for path in files(os.environ if environment is None else environment):
+        one = _read(path) or {}
+        record = {**one, **record}
+        auths = {**_mapping(one, "auths"), **auths}
+        helpers = {**_mapping(one, "credHelpers"), **helpers}
+    key = HUB_KEY if registry == DOCKER_HUB else registry
+    both = base64.b64encode(f"{credential.user}:{credential.password}".encode()).decode()
+    mine = {"auth": both} if credential.user else {}
+    mine |= {"identitytoken": credential.token} if credential.token else {}
+    return {**record, "auths": {**auths, key: mine}, "credHelpers": helpers}
+
+
+def _mapping(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
+
+
 async def _in(
     record: Mapping[str, Any], path: Path, registry: str, repository: str, environment: Mapping[str, str]
 ) -> Credential | None:

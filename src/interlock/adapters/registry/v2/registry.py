@@ -34,7 +34,8 @@ class V2:
         path, scope = f"{image.repository}/manifests/{image.known_by}", _pull(image)
         answer = await self._transport.ask("GET", path, scope=scope, headers=_ACCEPT)
         if answer.status == 404:
-            return self._missing(image, answer)
+            self._check_missing(image, answer)
+            return None
         self._good(image, answer)
         return self._read(image, answer)
 
@@ -118,8 +119,8 @@ class V2:
         except ValueError as error:
             raise ImageError(f"{image}: {error}") from error
 
-    def _missing(self, image: Image, answer: Answer) -> None:
-        """Return None when a registry says that it has no such thing; raise ImageError when something else does."""
+    def _check_missing(self, image: Image, answer: Answer) -> None:
+        """Raise ImageError when it is not a registry that says that it has no such thing."""
         if "html" in answer.headers.get("content-type", "") or not (answer.says() or _known(answer)):
             raise ImageError(
                 f"{self._transport.registry} answered 404 for {image}, and not as a registry does: is its name right?"

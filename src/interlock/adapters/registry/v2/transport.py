@@ -166,8 +166,8 @@ class Transport:
         plain = parts.scheme == "http" and (self._access.insecure or _is_loopback(parts.hostname or ""))
         if parts.scheme != "https" and not plain:
             raise ImageError(
-                f"the registry {self.registry} sends us to {parts.scheme or 'nowhere'}://{parts.hostname or ''}, where all "
-                "could be read on the way; expected https"
+                f"the registry {self.registry} sends us to {parts.scheme or 'nowhere'}://{parts.hostname or ''}, where "
+                "all could be read on the way; expected https"
             )
 
     def _given(self, answer: Answer, realm: str) -> str:
