@@ -61,12 +61,32 @@ def _clashes(document: Document, data: Mapping, blocks: dict[str, Mapping]) -> I
     for name, block in blocks.items():
         port, address = block.get("port"), block.get("address", data.get("address", Entrance(0).address))
         for other, (other_port, other_address) in taken.items():
+            if not _alike(blocks[other], block, data):
+                continue
             if port == other_port and (address == other_address or _EVERYWHERE & {str(address), str(other_address)}):
                 text = f"expected a port of its own, found {port}, which {other} has already"
                 yield document.problem((_ENVIRONMENTS, name, "port"), text)
                 break
         if port is not None:
             taken[name] = port, address
+
+
+def _alike(one: Mapping, other: Mapping, data: Mapping) -> bool:
+    """Say whether a port of the one could be the other's: on the same machines, and not shared by name and path."""
+    common = data.get("hosts")
+    if not _shared(one.get("hosts", common), other.get("hosts", common)):
+        return False
+    mine, theirs = one.get("front"), other.get("front")
+    if not isinstance(mine, dict) or not isinstance(theirs, dict):
+        return True
+    return all(_shared(mine.get(key), theirs.get(key)) for key in ("names", "paths"))
+
+
+def _shared(one: Any, other: Any) -> bool:
+    """Say whether two lists have anything in common; no list is everything."""
+    if not isinstance(one, list) or not isinstance(other, list):
+        return not one or not other or one == other
+    return bool({*map(str, one)} & {*map(str, other)})
 
 
 def _twice(document: Document, block: Mapping, *loc: str) -> Iterator[Problem]:

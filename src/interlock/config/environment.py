@@ -17,6 +17,7 @@ from interlock.config.model import (
     CriteriaBlock,
     EnvironmentBlock,
     FileBlock,
+    FrontBlock,
     IdentifyBlock,
     LoadBlock,
     MetricBlock,
@@ -33,7 +34,7 @@ from interlock.core.health import GRPC_HEALTH, Identify, Probe, ProbeKind, Smoke
 from interlock.core.load import GRPC, Recipe
 from interlock.core.metric import Counted, Metric, Prometheus, Ratio, Series, Slower
 from interlock.core.plan import StrategyName
-from interlock.core.release import Configuration, Entrance, Protocol, Sticky, StickyBy
+from interlock.core.release import Configuration, Entrance, Front, Protocol, Sticky, StickyBy, Tls
 from interlock.core.strategy import Pace
 from interlock.core.weight import Weight
 
@@ -65,11 +66,11 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
     """Make the core's values of an environment's settings; `root` is where relative paths begin."""
     first = name == next(iter(file.environments))
     pace = _pace(block, judged=judged(file, name), staged=not first)
-    return Environment(
     where = place_of_flags(file, name, block, root)
+    return Environment(
         service=file.service,
         name=name,
-        entrance=Entrance(block.port, block.address, _sticky(block.sticky), block.request_timeout, block.idle_timeout),
+        entrance=_entrance(block, root),
         strategy=StrategyName(block.strategy.kind),
         weights=_weights(block.strategy.chosen, pace),
         pace=pace,
@@ -79,12 +80,11 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         conditions=conditions(block.gates, root),
         hooks=hooks(block.hooks, root),
         migration=migration(block.migration),
-    )
         flags=flags.uses(block.flags, file.environments[name].flags, where, _LOOK),
         flag_source=flags.source(block.flags, where),
+    )
 
 
-def _one_source(merged: EnvironmentBlock, own: EnvironmentBlock) -> EnvironmentBlock:
 def place_of_flags(file: FileBlock, name: str, block: EnvironmentBlock, root: Path) -> flags.Where:
     """Say what the settings of flags need to know of the environment that they hold in."""
     chosen = block.strategy.chosen
@@ -109,6 +109,7 @@ def _front(block: FrontBlock, root: Path) -> Front:
     return Front(block.names, block.paths, block.strip, tls, block.redirect or 0)
 
 
+def _one_source(merged: EnvironmentBlock, own: EnvironmentBlock) -> EnvironmentBlock:
     """Let an environment take as a secret what is plain elsewhere, and the other way round."""
     env = {name: value for name, value in merged.env.items() if name not in own.secrets}
     secrets = {name: value for name, value in merged.secrets.items() if name not in own.env}

@@ -22,8 +22,11 @@ from interlock.config.quantity import (
     Argv,
     Duration,
     Factor,
+    FilePath,
     Globs,
     HeaderName,
+    HostName,
+    Machine,
     Name,
     Paths,
     Pause,
@@ -44,13 +47,14 @@ from interlock.core.criteria import Criteria
 from interlock.core.health import Probe, SmokeTest
 from interlock.core.load import Recipe
 from interlock.core.metric import Prometheus
-from interlock.core.release import Configuration, Entrance, Sticky
+from interlock.core.release import Configuration, Entrance, Front, Sticky
 from interlock.core.source import Source
 from interlock.core.strategy import Pace
 
 _configuration, _criteria, _pace, _probe = Configuration(command=()), Criteria(), Pace(), Probe()
 _recipe, _prometheus = Recipe(), Prometheus("")
 _entrance, _source, _test, _sticky = Entrance(port=0), Source(root=""), SmokeTest(name=""), Sticky()
+_front = Front()
 
 
 RULES = frozenset({"error-rate", "latency-p99", "catastrophe", "hanging", "shared-incident"})
@@ -197,6 +201,33 @@ class BlueGreen(Plain):
     pass
 
 
+class TlsBlock(Block):
+    certificate: FilePath = Field(description="the PEM file of the certificate and those that it hangs on")
+    key: FilePath = Field(description="the PEM file of its key, without a passphrase")
+
+
+class FrontBlock(Block):
+    names: tuple[HostName, ...] = Field(
+        _front.names, strict=False, description="users who ask for one of these host names come here; by default all"
+    )
+    paths: tuple[UrlPath, ...] = Field(
+        _front.paths, strict=False, description="and for one of these paths, or what is below; by default all"
+    )
+    strip: bool = Field(_front.strip, description="take that path off before an instance sees the request")
+    tls: TlsBlock | None = Field(None, description="users come by TLS; the files are read again when they change")
+    redirect: int | None = Field(
+        None, ge=1, le=65535, description="users of this plain port are sent to the one by TLS"
+    )
+
+    @model_validator(mode="after")
+    def _to_tls(self) -> Self:
+        if self.redirect is not None and self.tls is None:
+            raise ValueError("expected tls beside redirect, found none: where would users be sent?")
+        if self.strip and not self.paths:
+            raise ValueError("expected paths beside strip, found none: nothing could be taken off")
+        return self
+
+
 class LoadBlock(Block):
     rate: PerSecond = Field(
         _recipe.rate, description="so many requests of our own are sent to the preview of each side"
@@ -260,7 +291,7 @@ class MetricBlock(Block):
     bad: Selector = Field("", description="the counter of bad events, such as `checkout_failures_total`")
     of: Selector = Field("", description='the counter of all of them, such as `checkouts_total{kind="card"}`')
     histogram: Selector = Field("", description="or a histogram of durations, such as `payment_seconds`")
-    slower_than: Duration | None = Field(None, description="what takes longer is bad; must be one of its edges")
+    slower_than: Duration | None = Field(None, description="what takes longer is bad; must be one of its edges (of a native one the nearest is taken)")
     limit: Rate = Field(description="a higher share of bad events is too much")
     weight: Times = Field(
         1.0,
@@ -299,7 +330,7 @@ class PrometheusBlock(Block):
         "", description="judge users' requests, too, by this counter, in place of the proxy's own (with the next two)"
     )
     failures: Selector = Field("", description='the counter of those that failed: `http_requests_total{code=~"5.."}`')
-    latency: Selector = Field("", description="the classic histogram of their durations")
+    latency: Selector = Field("", description="the histogram of their durations, classic or native")
 
     SHORT_PATTERN = "^https?://"
 
@@ -427,10 +458,19 @@ class Settings(Block):
         default_factory=MetricsBlock,
         description="where each instance shows its own counters (Prometheus' text format), or who collects them",
     )
+    flags: FlagsBlock = Field(
+        default_factory=FlagsBlock, description="who keeps the feature flags, and how a release moves which of them"
+    )
     start: Duration = Field(_configuration.start_within, description="how long an instance may take to be ready")
     drain: Duration = Field(_configuration.drain_within, description="how long requests under way may take to end")
     stop: Duration = Field(_configuration.stop_within, description="from SIGTERM to SIGKILL")
     address: Address = Field(_entrance.address, description="the IP address on which users come in")
+    hosts: tuple[Machine, ...] = Field(
+        _entrance.hosts,
+        strict=False,
+        description="the machines, each as `ssh://[USER@]HOST[:PORT]`; the state lives on production's first. "
+        "By default this machine",
+    )
     request_timeout: Duration = Field(
         _entrance.request_timeout, description="an instance that sends nothing for so long has failed the request"
     )
@@ -439,6 +479,9 @@ class Settings(Block):
 
 class EnvironmentBlock(Settings):
     port: int = Field(ge=1, le=65535, description="the port on which users come in")
+    front: FrontBlock | None = Field(
+        None, description="share the port with other services of this machine, by host name and path, or have TLS on it"
+    )
     approve: bool = Field(_pace.approve, description="wait for a person before the first weight")
     approve_within: Duration = Field(_pace.approve_within, description="how long to wait for that person")
     gates: GatesBlock = Field(
@@ -457,9 +500,6 @@ class FileBlock(Settings):
     artefact: ArtefactBlock = Field(default_factory=ArtefactBlock, description="the files that are released")
     environments: dict[Name, EnvironmentBlock] = Field(
         description="in the order of release: staging first, production last"
-    )
-    flags: FlagsBlock = Field(
-        default_factory=FlagsBlock, description="who keeps the feature flags, and how a release moves which of them"
     )
     proof_valid_for: Duration = Field(
         timedelta(days=7), description="how long a release that passed staging may wait for production"

@@ -32,6 +32,10 @@ _SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KiB": 2**10, "kiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HOST_NAME = re.compile(r"(?:\*\.)?(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
+_MACHINE = re.compile(
+    r"ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9a-fA-F:]+\])(?::(?P<port>[0-9]{1,5}))?"
+)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LONGEST = timedelta(days=366)
 
@@ -242,6 +246,28 @@ def address(value: str) -> str:
         raise ValueError(f'expected an IP address such as "127.0.0.1" or "0.0.0.0", found {found(value)}') from problem
 
 
+def host_name(value: str) -> str:
+    """Accept a host name that users ask for (RFC 1123), or `*.example.com` for all directly below."""
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError(f"expected a host name such as shop.example.com or *.example.com, found {found(value)}")
+    return value.lower()
+
+
+def file_path(value: str) -> str:
+    """Accept the path of a file."""
+    if not value.strip() or "\0" in value:
+        raise ValueError(f"expected the path of a file, found {found(value)}")
+    return value
+
+
+def machine(value: str) -> str:
+    """Accept ``ssh://[user@]host[:port]``: nothing that ssh could take for an option."""
+    match = _MACHINE.fullmatch(value)
+    if match is None or int(match["port"] or 22) not in range(1, 65536):
+        raise ValueError(f"expected a machine such as ssh://deploy@shop-1.example.com, found {found(value)}")
+    return value
+
+
 def _text(reader: Any, example: str) -> tuple[Any, WithJsonSchema]:
     """Make a type that is written as text in the file and is a value of the core here."""
     return PlainValidator(reader), WithJsonSchema({"type": "string", "examples": [example]})
@@ -268,6 +294,9 @@ Subdirectory = Annotated[str, AfterValidator(subdirectory)]
 Regex = Annotated[str, AfterValidator(regex)]
 Selector = Annotated[str, AfterValidator(series)]
 Address = Annotated[str, AfterValidator(address)]
+HostName = Annotated[str, AfterValidator(host_name)]
+FilePath = Annotated[str, AfterValidator(file_path)]
+Machine = Annotated[str, AfterValidator(machine)]
 Paths = Annotated[tuple[UrlPath, ...], Field(strict=False, min_length=1)]
 Argv = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 Globs = Annotated[tuple[str, ...], Field(strict=False)]
