@@ -29,7 +29,7 @@ from bench.envoy import idle_weights
 from bench.traffic import Counts, Traffic, blame
 from interlock.core.criteria import Criteria
 from interlock.core.phase import Phase
-from interlock.core.plan import StrategyName
+from interlock.core.plan import OF_CODE, StrategyName
 from interlock.core.rollout import Rollout
 from interlock.core.steps import Step, Watch
 from interlock.core.weight import ALL, Weight
@@ -96,7 +96,7 @@ class Bench:
     async def release_all(self) -> None:
         """Release, and go back, as often as the size says, in mixed order, while users ask."""
         began = time.monotonic()
-        turns: list[tuple[str, str]] = [("good", name) for name in StrategyName for _ in range(self._size.releases)]
+        turns: list[tuple[str, str]] = [("good", name) for name in OF_CODE for _ in range(self._size.releases)]
         turns += [("bad", kind) for kind, times in self._size.bad.items() for _ in range(times)]
         turns += [("killed", "errors" if n % 2 else "") for n in range(self._size.killed)]
         random.Random(1).shuffle(turns)

@@ -51,6 +51,25 @@ def test_a_counter_that_fell_was_reset_and_its_value_is_what_happened_since() ->
     assert sample.canary == Side(8, 7, 1, {5: 7}, pending=1)
 
 
+def test_a_histogram_that_begins_anew_alone_counts_from_zero_whatever_a_bucket_has_outgrown() -> None:
+    before, after = reading(1, new=one(100, 100, _5=2, _10=98)), reading(2, new=one(120, 120, _5=15, _10=5))
+    sample = difference(before, after, "new", None)
+    assert sample is not None and sample.canary is not None
+    assert (sample.canary.completed, sample.canary.latency) == (20, {5: 15, 10: 5})
+
+
+def test_a_histogram_that_has_lost_edges_is_told_by_those_that_are_left() -> None:
+    """10 more answers of at most 10, 5 of at most 20, 1 beyond: what was counted finer before is not counted again."""
+    before, after = one(100, 100, _5=40, _10=20, _20=30, _inf=10), one(116, 116, _10=70, _20=35, _inf=11)
+    for first, then in (
+        (before, after),
+        (one(100, 100, _10=60, _20=30, _inf=10), one(116, 116, _5=45, _10=25, _20=35, _inf=11)),
+    ):
+        sample = difference(reading(1, new=first), reading(2, new=then), "new", None)
+        assert sample is not None and sample.canary is not None
+        assert sample.canary.latency == {10: 10, 20: 5, float("inf"): 1}
+
+
 def test_a_reset_that_one_counter_has_outgrown_already_is_seen_by_the_others() -> None:
     """After a restart more may have been started than ever before, while fewer were completed: both begin at zero."""
     sample = difference(reading(1, new=one(10, 10, 9, _5=10)), reading(2, new=one(20, 8, 0, _5=8)), "new", None)

@@ -11,7 +11,7 @@ from tests.core.examples import revision, stage_of
 from tests.core.test_transitions import AT
 
 from interlock.core.migration import Migration
-from interlock.core.plan import Stage, StrategyName
+from interlock.core.plan import OF_CODE, Stage, StrategyName
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout, begin
 from interlock.core.steps import Drain, Gate, GateName, Retire, Settle, SetWeight, Smoke, Start, Step, Until, Watch
@@ -90,7 +90,7 @@ class Model:
         return sum(self.serving.get(r.name, 0) / r.release.configuration.instances for r in both if r is not None)
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_every_layout_keeps_the_interlocks_and_ends_with_the_new_revision_alone(strategy: StrategyName) -> None:
     for stage in every(strategy):
         model = Model(stage)
@@ -105,7 +105,7 @@ def test_every_layout_keeps_the_interlocks_and_ends_with_the_new_revision_alone(
         assert model.ready == {stage.revision.name: stage.instances} | ({"old": 0} if stage.replaces else {})
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_weights_rise_strictly_to_the_whole(strategy: StrategyName) -> None:
     for stage in every(strategy):
         weights = [step.weight for step in stage.steps if isinstance(step, SetWeight)]
@@ -113,7 +113,7 @@ def test_weights_rise_strictly_to_the_whole(strategy: StrategyName) -> None:
         assert (weights[0] > NONE, weights[-1]) == (True, ALL)
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_from_every_step_there_is_a_way_back_to_the_old_revision_alone(strategy: StrategyName) -> None:
     for stage in every(strategy):
         for turned_at in range(len(stage.steps)):
@@ -134,7 +134,7 @@ def at(stage: Stage, turned_at: int) -> Rollout:
     return replace(begin("r", "run", "hash", stage, AT), turned_at=turned_at)
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_gates_come_first_and_every_weight_is_watched(strategy: StrategyName) -> None:
     for stage in every(strategy):
         ready = stage.steps.index(next(step for step in stage.steps if not isinstance(step, Gate)))
@@ -163,7 +163,7 @@ def test_rolling_replaces_one_at_a_time_and_surges_by_one(size: int) -> None:
     assert starts == list(range(1, size + 1))
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_no_step_is_there_for_nothing_in_a_rolling_rollout(strategy: StrategyName) -> None:
     for stage in every(strategy):
         keeps = [step.keep for step in stage.steps if isinstance(step, Drain) and step.revision == "old"]
@@ -177,7 +177,7 @@ def test_a_judged_environment_asks_for_proof_and_another_for_health_alone() -> N
 
 
 def test_a_person_is_asked_before_the_first_weight_and_the_gates_once_more_after_that() -> None:
-    for strategy in StrategyName:
+    for strategy in OF_CODE:
         stage = stage_of(strategy, revision("new"), revision("old"), Pace(approve=True))
         first = next(number for number, step in enumerate(stage.steps) if isinstance(step, SetWeight))
         watch, *gates = stage.steps[first - 3 : first]

@@ -14,9 +14,10 @@ from interlock.core.approval import Policy
 from interlock.core.conditions import Conditions
 from interlock.core.diagram import mermaid
 from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.flag import Captured, Flag, FlagFile, FlagState
 from interlock.core.phase import OVER, Phase
 from interlock.core.rollout import Rollout, begin
-from interlock.core.steps import Retire, SetWeight, Start, Step, Until, Watch
+from interlock.core.steps import Retire, SetFlag, SetWeight, Start, Step, Until, Watch
 from interlock.core.transitions import TRANSITIONS, Refused, advance
 from interlock.core.weight import ALL, NONE
 
@@ -30,11 +31,17 @@ PERSON = Watch(SECOND, Until.APPROVED)
 LAST = Watch(SECOND, Until.QUIET, last=True)
 STEPS: dict[str, Step] = {"plain": PLAIN, "watch": WATCH, "person": PERSON, "people": PERSON, "last": LAST}
 
+FLAG = Flag("new_feature", FlagFile("flags.json"))
+UP, OFF = SetFlag(FLAG, 5), SetFlag(FLAG, 0)
+RETRACT = (OFF, Watch(SECOND, Until.RECOVERED), Retire("old", 0))
+"""A flag goes up before the present step where that is `ramp`."""
+
 LETTERS = {
     "P": Phase.PROGRESSING,
     "W": Phase.WAITING,
     "L": Phase.WATCHING,
     "Z": Phase.PAUSED,
+    "T": Phase.RETRACTING,
     "B": Phase.ROLLING_BACK,
     "S": Phase.SUCCEEDED,
     "R": Phase.ROLLED_BACK,
@@ -58,6 +65,12 @@ paused        plain    -    B      -    -        B      -     P      -       -  
 paused        watch    -    B      -    -        B      -     P      -       -       B     B         Z
 paused        person   -    B      -    -        B      -     W      -       -       B     B         Z
 paused        last     -    B      -    -        B      -     L      -       -       B     B         Z
+progressing   ramp     >    T      W    P        T      Z     -      -       >       B     B         P
+waiting       ramp     >    T      W    W        T      Z     -      -       >       B     B         W
+paused        ramp     -    T      -    -        T      -     P      -       -       B     B         Z
+retracting    flag     T    B      T    T        T      -     -      -       -       B     B         T
+retracting    watch    T    B      T    T        B      -     -      -       -       B     B         T
+retracting    end      S    B      T    T        B      -     -      -       -       B     B         T
 rolling-back  more     B    F      B    B        B      -     -      -       -       B     B         -
 rolling-back  end      R    F      B    B        B      -     -      -       -       B     B         -
 rolling-back  replaced U    F      B    B        B      -     -      -       -       B     B         -
@@ -71,9 +84,20 @@ failed        end      -    -      -    -        -      -     -      -       -  
 def going(phase: Phase, present: str, following: str) -> Rollout:
     """A rollout at its second step, with this step after it."""
     after = () if following == "nothing" else (STEPS[following],)
+    if present == "ramp":
+        steps = (SetWeight(ALL), UP, WATCH, *after)
+        stage = replace(canary_stage(), steps=steps, retract=RETRACT)
+        return replace(begin("shop-1-production", "shop-1", "hash", stage, AT), phase=phase, index=2)
     two = Conditions(approvals=Policy("signers", needed=2)) if present == "people" else Conditions()
     stage = replace(canary_stage(), steps=(SetWeight(ALL), STEPS[present], *after), conditions=two)
     return replace(begin("shop-1-production", "shop-1", "hash", stage, AT), phase=phase, index=1)
+
+
+def retracting(where: str) -> Rollout:
+    """A rollout whose flags were taken back at its third step, while its code stays."""
+    index = {"flag": 0, "watch": 1, "end": 2}[where]
+    going_up = going(Phase.RETRACTING, "ramp", "last")
+    return replace(going_up, index=index, retracted_at=2, retracted="bad")
 
 
 def back(phase: Phase, where: str) -> Rollout:
@@ -107,7 +131,9 @@ def cells() -> list[tuple[Rollout, str, str]]:
         for name, letter in zip(EVENTS, letters, strict=True):
             if phase is Phase.SUCCEEDED:
                 found.append((going(phase, "plain", "nothing"), name, letter))
-            elif step in STEPS:
+            elif phase is Phase.RETRACTING:
+                found.append((retracting(step), name, letter))
+            elif step in (*STEPS, "ramp"):
                 found += [(going(phase, step, f), name, to if letter == ">" else letter) for f, to in FOLLOWING.items()]
             else:
                 found.append((back(phase, step), name, letter))
@@ -301,3 +327,34 @@ def test_the_documentation_names_every_phase() -> None:
     page = (Path(__file__).parents[2] / "docs" / "how-a-rollout-works.md").read_text()
     for phase in Phase:
         assert f"| {phase.value} |" in page
+
+
+def test_a_bad_flag_step_takes_the_flag_back_and_blames_no_code() -> None:
+    bad = Unsafe(LATER, "error rate 30 %", quarantine=True)
+    after = advance(going(Phase.PROGRESSING, "ramp", "last"), bad)
+    assert (after.phase, after.next_step, after.retracted_at) == (Phase.RETRACTING, OFF, 2)
+    assert (after.retracted, after.quarantine, after.going_back) == ("error rate 30 %", False, False)
+    assert after.reached[-1] is WATCH
+    again = advance(after, bad)
+    assert again == after
+
+
+def test_code_that_does_not_recover_without_its_flag_goes_back_from_where_the_flag_was_bad() -> None:
+    after = advance(retracting("watch"), Unsafe(LATER, "still 30 %", quarantine=True))
+    assert (after.phase, after.turned_at, after.index) == (Phase.ROLLING_BACK, 2, 0)
+    assert (after.quarantine, after.retracted, after.retracting) == (True, "bad", False)
+
+
+def test_where_everything_is_to_go_back_a_bad_flag_step_is_like_any_other() -> None:
+    ramp = going(Phase.PROGRESSING, "ramp", "last")
+    everything = replace(ramp, stage=replace(ramp.stage, retract=()))
+    assert advance(everything, Failed(LATER, 2, "no proof")).phase is Phase.ROLLING_BACK
+
+
+def test_how_a_flag_stood_before_is_kept_from_the_first_time_it_is_told() -> None:
+    rollout = going(Phase.PROGRESSING, "ramp", "last")
+    states = [FlagState(enabled=True, percentage=p, native=str(p)) for p in (10, 5, 25)]
+    for state in states:
+        done = Done(LATER, 2, flags=(Captured(FLAG, state, state),))
+        rollout = replace(advance(rollout, done), index=2, phase=Phase.PROGRESSING)
+    assert rollout.flags == (Captured(FLAG, states[0], states[-1]),)

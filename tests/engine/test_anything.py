@@ -20,7 +20,7 @@ from tests.engine.test_crashes import THOROUGH, Fuse, Killed, MortalStore
 from interlock.adapters.memory import Behaviour, World, run
 from interlock.core.events import OrderKind
 from interlock.core.phase import Phase
-from interlock.core.plan import Stage, StrategyName
+from interlock.core.plan import OF_CODE, Stage, StrategyName
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, NONE, Weight
@@ -234,7 +234,7 @@ class Day:
         return any(one.phase is Phase.FAILED for one in await self.story.store.rollouts(9) if one.id != newest.id)
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 @settings(
     max_examples=1500 if THOROUGH else 15,
     deadline=None,

@@ -12,7 +12,7 @@ from tests.engine.stories import BAD, HASTY, Story, busy, play, revision, stage,
 from interlock.adapters.memory import EPOCH, Behaviour, World
 from interlock.core.events import OrderKind
 from interlock.core.phase import Phase
-from interlock.core.plan import Plan, StrategyName
+from interlock.core.plan import OF_CODE, Plan, StrategyName
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, Weight
@@ -288,7 +288,7 @@ def test_a_rollout_whose_evidence_cannot_be_read_is_told_too(monkeypatch: pytest
 # --- a store that cannot be written
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 @pytest.mark.parametrize("after", [0.5, 3, 8, 14, 20])
 def test_while_nothing_can_be_written_nothing_goes_on(strategy: StrategyName, after: float) -> None:
     async def tell(story: Story) -> None:
@@ -308,7 +308,7 @@ def test_while_nothing_can_be_written_nothing_goes_on(strategy: StrategyName, af
     play(tell, busy())
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_going_back_needs_no_space_and_is_written_when_there_is_some(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await story.ready(strategy))

@@ -16,7 +16,7 @@ from tests.engine.stories import BAD, HASTY, FailingStore, Story
 from interlock.adapters.memory import Behaviour, World, run
 from interlock.core.events import OrderKind
 from interlock.core.phase import Phase
-from interlock.core.plan import StrategyName
+from interlock.core.plan import OF_CODE, StrategyName
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, Weight
@@ -172,7 +172,7 @@ def one_tale_ends_well(tale: Tale, order: OrderKind | None = None) -> None:
 
 
 @pytest.mark.parametrize("instances", [1, 2, 3])
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_good_release_succeeds_whenever_the_engine_is_killed(strategy: StrategyName, instances: int) -> None:
     for moment in range(moments(strategy, GOOD, instances)):
         tale = Tale(strategy, (moment,), GOOD, instances)
@@ -182,7 +182,7 @@ def test_a_good_release_succeeds_whenever_the_engine_is_killed(strategy: Strateg
 
 
 @pytest.mark.parametrize("instances", [1, 2, 3])
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_bad_release_is_taken_back_whenever_the_engine_is_killed(strategy: StrategyName, instances: int) -> None:
     for moment in range(moments(strategy, BAD, instances)):
         tale = Tale(strategy, (moment,), BAD, instances)
@@ -190,14 +190,14 @@ def test_a_bad_release_is_taken_back_whenever_the_engine_is_killed(strategy: Str
         assert tale.killed == 1
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_an_abort_is_carried_out_whenever_the_engine_is_killed(strategy: StrategyName) -> None:
     for moment in range(moments(strategy, GOOD, 2, OrderKind.ABORT)):
         one_tale_ends_well(Tale(strategy, (moment,), GOOD), OrderKind.ABORT)
 
 
 @pytest.mark.parametrize("behaviour", [GOOD, BAD], ids=["good", "bad"])
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_rollout_ends_well_when_the_engine_is_killed_in_the_middle_of_waiting(
     strategy: StrategyName, behaviour: Behaviour
 ) -> None:
@@ -206,7 +206,7 @@ def test_a_rollout_ends_well_when_the_engine_is_killed_in_the_middle_of_waiting(
 
 
 @pytest.mark.parametrize("behaviour", [GOOD, BAD], ids=["good", "bad"])
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 @settings(max_examples=MANY, deadline=None)
 @given(kills=st.lists(st.integers(0, 30), min_size=2, max_size=5))
 def test_a_rollout_ends_well_when_its_engines_are_killed_again_and_again(

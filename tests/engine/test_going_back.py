@@ -14,7 +14,7 @@ from interlock.core.criteria import Criteria
 from interlock.core.events import OrderKind
 from interlock.core.health import Answer, SmokeTest
 from interlock.core.phase import Phase
-from interlock.core.plan import Stage, StrategyName
+from interlock.core.plan import OF_CODE, Stage, StrategyName
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout
 from interlock.core.steps import SetWeight, Step
@@ -65,7 +65,7 @@ def test_a_release_that_fails_at_some_weight_goes_back_and_is_quarantined(strate
     play(tell, busy())
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 @pytest.mark.parametrize(
     "sick",
     [Behaviour(error_rate=0.1), Behaviour(latency_ms=400), Behaviour(hangs=True)],
@@ -80,7 +80,7 @@ def test_whatever_is_wrong_with_the_answers_it_goes_back(strategy: StrategyName,
     play(tell, World(requests_per_second=2000, behaviours={"production-v2": sick}))
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_instances_that_die_under_traffic_go_back(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await planned(story, strategy))
@@ -104,7 +104,7 @@ def test_instances_that_die_while_a_person_is_waited_for_go_back() -> None:
     play(tell)
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_instances_that_never_get_ready_are_taken_away_and_nothing_else_is_touched(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         todo = await planned(story, strategy)
@@ -117,7 +117,7 @@ def test_instances_that_never_get_ready_are_taken_away_and_nothing_else_is_touch
     play(tell, World(behaviours={"production-v2": Behaviour(never_ready=True)}))
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_program_that_does_not_start_is_said_at_once(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         began = story.world.monotonic()
@@ -129,7 +129,7 @@ def test_a_program_that_does_not_start_is_said_at_once(strategy: StrategyName) -
     play(tell, World(behaviours={"production-v2": Behaviour(launches=False)}))
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_smoke_test_that_fails_keeps_every_user_away(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         old = await story.stands("v1")
@@ -179,7 +179,7 @@ def test_a_bad_release_fails_in_staging_and_never_comes_to_production() -> None:
 
 
 @pytest.mark.parametrize("everything", [True, False])
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_minute_blind_with_traffic_goes_back_without_quarantine(strategy: StrategyName, everything: bool) -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await planned(story, strategy))
@@ -246,7 +246,7 @@ def test_a_rollback_that_nobody_can_see_the_effect_of_is_not_called_verified() -
 # --- a proxy, instances and programs that do not do what they are told
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_weight_that_cannot_be_verified_goes_back_at_its_deadline(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await planned(story, strategy))
@@ -265,7 +265,7 @@ def test_a_weight_that_cannot_be_verified_goes_back_at_its_deadline(strategy: St
 
 
 @pytest.mark.parametrize("fault", ["stuck", "hanging"])
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_a_proxy_that_does_not_answer_during_the_rollback_delays_it_and_no_more(
     strategy: StrategyName, fault: str
 ) -> None:
@@ -385,7 +385,7 @@ def test_a_step_that_an_adapter_cancels_from_within_is_an_outcome() -> None:
 # --- how fast
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_an_abort_takes_the_traffic_back_within_300_ms(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await planned(story, strategy))

@@ -17,7 +17,7 @@ from interlock.core.events import OrderKind
 from interlock.core.gates import Answer
 from interlock.core.hooks import Consent, Hook, Program, When, gates
 from interlock.core.phase import Phase
-from interlock.core.plan import Plan, Stage, StrategyName
+from interlock.core.plan import OF_CODE, Plan, Stage, StrategyName
 from interlock.core.sections import asked
 from interlock.core.strategy import LAYOUTS, Pace
 from interlock.core.transitions import Refused
@@ -46,7 +46,7 @@ async def hooked(
     return replace(planned, steps=steps, hooks=hooks)
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_with_everybodys_yes_a_release_goes_its_way(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         ended = await story.ends(await story.deploy(await hooked(story, ALL_OF_THEM, strategy)))

@@ -21,7 +21,7 @@ from interlock.core.events import OrderKind
 from interlock.core.hooks import Hook, Program, When, gates
 from interlock.core.migration import Migration
 from interlock.core.phase import Phase
-from interlock.core.plan import Stage, StrategyName
+from interlock.core.plan import OF_CODE, Stage, StrategyName
 from interlock.core.sections import migrations
 from interlock.core.strategy import LAYOUTS, Pace
 from interlock.core.transitions import Refused
@@ -51,7 +51,7 @@ async def migrates(story: Story) -> None:
     await story.until(lambda: bool(story.migrations.begun), 600)
 
 
-@pytest.mark.parametrize("strategy", StrategyName)
+@pytest.mark.parametrize("strategy", OF_CODE)
 def test_it_is_done_once_before_anything_starts(strategy: StrategyName) -> None:
     async def tell(story: Story) -> None:
         run = await story.deploy(await migrating(story, strategy=strategy))

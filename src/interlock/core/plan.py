@@ -45,6 +45,10 @@ class StrategyName(StrEnum):
     FLAG = "flag"
 
 
+OF_CODE = (StrategyName.ROLLING, StrategyName.BLUE_GREEN, StrategyName.CANARY)
+"""The ways of a release of code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One environment's part of a plan.
