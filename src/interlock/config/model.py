@@ -16,6 +16,7 @@ from interlock.config.block import Block
 from interlock.config.flags import FlagsBlock
 from interlock.config.gates import GatesBlock
 from interlock.config.hooks import HookBlock, MigrationBlock
+from interlock.config.image import ImageBlock
 from interlock.config.notify import ChannelBlock, DocsBlock
 from interlock.config.quantity import (
     Address,
@@ -291,7 +292,9 @@ class MetricBlock(Block):
     bad: Selector = Field("", description="the counter of bad events, such as `checkout_failures_total`")
     of: Selector = Field("", description='the counter of all of them, such as `checkouts_total{kind="card"}`')
     histogram: Selector = Field("", description="or a histogram of durations, such as `payment_seconds`")
-    slower_than: Duration | None = Field(None, description="what takes longer is bad; must be one of its edges (of a native one the nearest is taken)")
+    slower_than: Duration | None = Field(
+        None, description="what takes longer is bad; must be one of its edges (of a native one the nearest is taken)"
+    )
     limit: Rate = Field(description="a higher share of bad events is too much")
     weight: Times = Field(
         1.0,
@@ -498,6 +501,7 @@ class EnvironmentBlock(Settings):
 class FileBlock(Settings):
     service: Name = Field(description="the name of what is released")
     artefact: ArtefactBlock = Field(default_factory=ArtefactBlock, description="the files that are released")
+    image: ImageBlock | None = Field(None, description="or the image that is released, built or there already")
     environments: dict[Name, EnvironmentBlock] = Field(
         description="in the order of release: staging first, production last"
     )

@@ -108,7 +108,7 @@ class Prometheus:
 class Counted:
     """Users' requests as a Prometheus has them, in place of the proxy's own counters.
 
-    `requests` and `failures` are counters, `latency` is a classic histogram.
+    `requests` and `failures` are counters, `latency` is a histogram, stored as a classic or as a native one.
     """
 
     source: Prometheus

@@ -7,7 +7,8 @@ first, then summed, because a replaced source would otherwise look like a reset 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -131,10 +132,32 @@ def _side(before: Reading, after: Reading, revision: str | None) -> Side | None:
         failed += _increment(old.failed, counters.failed)
         abandoned += _increment(old.abandoned, counters.abandoned)
         pending += max(0.0, counters.started - counters.completed - counters.abandoned)
-        for edge, count in counters.latency.items():
-            latency[edge] = latency.get(edge, 0.0) + _increment(old.latency.get(edge, 0.0), count)
+        for edge, count in _answers(old.latency, counters.latency).items():
+            latency[edge] = latency.get(edge, 0.0) + count
     named, unseen = _named(before, after, revision), after.unseen.get(revision, {})
     return Side(started, completed, failed, latency, pending, abandoned, named, unseen)
+
+
+def _answers(old: Mapping[float, float], new: Mapping[float, float]) -> dict[float, float]:
+    """Return how many answers fell in each bucket since; a histogram that counts less than before began anew.
+
+    One that lists all its edges may have lost some: native histograms halve their resolution when they grow too large.
+    Then it is told by the edges that are left.
+    """
+    if math.inf in old and math.inf in new and old.keys() != new.keys():
+        left = sorted(old.keys() & new.keys())
+        old, new = _told_by(left, old), _told_by(left, new)
+    if sum(new.values()) < sum(old.values()):
+        old = {}
+    return {edge: _increment(old.get(edge, 0.0), count) for edge, count in new.items()}
+
+
+def _told_by(edges: Sequence[float], counts: Mapping[float, float]) -> dict[float, float]:
+    """Count by some of the edges, the last of them infinite."""
+    told = dict.fromkeys(edges, 0.0)
+    for edge, count in counts.items():
+        told[edges[bisect_left(edges, edge)]] += count
+    return told
 
 
 def _named(before: Reading, after: Reading, revision: str) -> dict[str, Events]:

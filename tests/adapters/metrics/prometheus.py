@@ -40,12 +40,23 @@ def job(
 ) -> dict[str, Any]:
     """Scrape these addresses, each with labels of its own."""
     configs = [{"targets": [address], "labels": dict(labels)} for address, labels in targets.items()]
-    return {"job_name": name, "metrics_path": path, "scrape_interval": every, "static_configs": configs}
+    timeout = every if every.endswith("ms") else "1s"
+    return {
+        "job_name": name,
+        "metrics_path": path,
+        "scrape_interval": every,
+        "scrape_timeout": timeout,
+        "static_configs": configs,
+    }
 
 
 @asynccontextmanager
 async def prometheus(
-    program: Path, *jobs: Mapping[str, Any], rules: tuple[Mapping[str, Any], ...] = (), alerts_to: str = ""
+    program: Path,
+    *jobs: Mapping[str, Any],
+    rules: tuple[Mapping[str, Any], ...] = (),
+    alerts_to: str = "",
+    features: str = "",
 ) -> AsyncIterator[Monitor]:
     """Run one on a free port that evaluates its rules each second, and leave nothing of it."""
     place = Path(tempfile.mkdtemp(prefix="interlock-prom-"))
@@ -60,8 +71,9 @@ async def prometheus(
         configuration["alerting"] = {"alertmanagers": [manager]}
     (place / "rules.yml").write_text(json.dumps({"groups": [{"name": "rules", "rules": list(rules)}]}))
     (place / "prometheus.yml").write_text(json.dumps(configuration))  # JSON is YAML
+    flags: tuple[str, ...] = (f"--enable-feature={features}",) if features else ()
     address = f"127.0.0.1:{await LocalHost().free_port()}"
-    flags = (f"--config.file={place / 'prometheus.yml'}", f"--storage.tsdb.path={place / 'data'}")
+    flags += (f"--config.file={place / 'prometheus.yml'}", f"--storage.tsdb.path={place / 'data'}")
     try:
         async with running(program, *flags, f"--web.listen-address={address}", log=place / "log"):
             await answers(f"http://{address}/-/ready", place / "log")

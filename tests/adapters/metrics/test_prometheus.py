@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.adapters.incidents.server import serving
-from tests.adapters.metrics.prometheus import PROGRAM, Monitor, job, prometheus
+from tests.adapters.metrics.scene import DEADLINE, TOKEN, Needs, Scene, scene
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.metrics.prometheus import NotUnderstood, PrometheusMetrics
@@ -21,91 +18,6 @@ from interlock.adapters.metrics.together import MetricsTogether
 from interlock.core.metric import Counted, Metric, Prometheus, Ratio, Series, Slower
 from interlock.core.sample import Events, Reading, Sample, difference
 from interlock.ports.metrics import MetricsError, Shown
-
-Needs = Callable[[str], Path]
-DEADLINE = 20.0
-TOKEN = "geheim-0123456789"
-
-
-@dataclass
-class Instance:
-    """A page of counters, at an address of its own; none, while it is None."""
-
-    page: str | None
-    address: str = ""
-    scraped: int = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        if self.page is not None:
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(self.page)}\r\n\r\n"
-            writer.write(f"{head}{self.page}".encode())
-            await writer.drain()
-            self.scraped += 1
-        writer.close()
-
-    async def again(self, times: int = 2) -> None:
-        """Wait until it was scraped so many times more: the last but one is stored then."""
-        wanted = self.scraped + times
-        await until(lambda: self.scraped >= wanted)
-
-
-@dataclass
-class Scene:
-    """Instances, the Prometheus that scrapes them, and our adapter that asks it."""
-
-    instances: list[Instance] = field(default_factory=list)
-    monitor: Monitor = field(default_factory=lambda: Monitor(""))
-    metrics: PrometheusMetrics = field(default_factory=lambda: PrometheusMetrics(lambda _: TOKEN, SystemClock()))
-
-    @property
-    def source(self) -> Prometheus:
-        return Prometheus(self.monitor.url)
-
-    async def show(self, metric: Metric, revision: str = "new") -> Shown:
-        return await self.metrics.show(revision, (replace(metric, source=self.source, path=""),))
-
-    async def events(self, metric: Metric, revision: str = "new") -> list[Events]:
-        """Return what is shown, once all is there."""
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                shown = await self.show(metric, revision)
-                if shown.events:
-                    return sorted((one[metric.name] for one in shown.events.values()), key=lambda one: one.total)
-                await asyncio.sleep(0.1)
-
-    async def unseen(self, metric: Metric, revision: str = "new") -> str:
-        async with asyncio.timeout(DEADLINE):
-            while not (shown := await self.show(metric, revision)).unseen:
-                await asyncio.sleep(0.1)
-            return shown.unseen[metric.name]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not holds():
-            await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def scene(needs: Needs, *pages: tuple[str, str], every: str = "1s") -> AsyncIterator[Scene]:
-    """Scrape each (revision, page), all of them at least once."""
-    found, servers = Scene(), []
-    try:
-        targets: dict[str, dict[str, str]] = {}
-        for revision, page in pages:
-            instance = Instance(page)
-            server = await asyncio.start_server(instance.serve, "127.0.0.1", 0)
-            servers.append(server)
-            instance.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            found.instances.append(instance)
-            targets[instance.address] = {"revision": revision}
-        async with prometheus(needs(PROGRAM), job("shop", targets, every=every)) as found.monitor:
-            await until(lambda: all(one.scraped for one in found.instances))
-            yield found
-    finally:
-        for server in servers:
-            server.close()
 
 
 def page(requests: int, failed: int | None = 0, slow: int = 0, checkouts: str = "") -> str:
@@ -165,7 +77,7 @@ async def test_a_part_of_a_counter_that_never_occurred_is_none_and_a_counter_tha
         slower = replace(SLOW, events=Slower(Series("http_request_duration_seconds"), timedelta(milliseconds=300)))
         assert "no edge at 0.3; the nearest are 0.1 and 0.5" in await here.unseen(slower)
         none = replace(SLOW, events=Slower(Series("jobs_seconds"), timedelta(seconds=1)))
-        assert "a classic histogram is expected" in await here.unseen(none)
+        assert "native (which it stores with --enable-feature" in await here.unseen(none)
 
 
 async def test_a_revision_that_nobody_collects_is_unseen_and_never_zero(needs: Needs) -> None:
