@@ -28,8 +28,10 @@ from interlock.core.events import LOCAL, Order
 from interlock.core.lock import Lock
 from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
+from interlock.core.toggle import Toggle
 from interlock.engine.engine import Engine
 from interlock.engine.journal import resolved
+from interlock.engine.toggle import toggle
 from interlock.ports.store import StoreError
 from interlock.twin import Refused, Watch
 
@@ -119,6 +121,7 @@ class Keeper:
             "close incident": self._close_incident,
             "lock": self._lock,
             "unlock": self._unlock,
+            "toggle flag": self._toggle_flag,
             "live": self._live,
             "stop": self._stop_all,
         }
@@ -127,8 +130,8 @@ class Keeper:
     async def _ping(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "twin": self._watch.twin_alive(), "rollouts": list(self._engine.live())}
 
-    async def _start(self, plan: dict[str, Any], by: str, supersede: bool) -> str:
-        return await self._engine.start(restore(Plan, plan), by, supersede=supersede)
+    async def _start(self, plan: dict[str, Any], by: str, supersede: bool, key: str = "", channel: str = LOCAL) -> str:
+        return await self._engine.start(restore(Plan, plan), by, supersede=supersede, key=key, channel=channel)
 
     async def _bring_back(self, plan: dict[str, Any]) -> list[str]:
         return await self._engine.bring_back(restore(Plan, plan))
@@ -151,6 +154,9 @@ class Keeper:
         ports = self._parts.ports
         lock = await ports.store.unlock(service, by, ports.clock.now(), channel)
         return None if lock is None else plain(lock)
+
+    async def _toggle_flag(self, wanted: dict[str, Any]) -> Any:
+        return plain(await toggle(self._parts.ports, restore(Toggle, wanted)))
 
     async def _live(self) -> Any:
         untold = {name: plain(trouble) for name, trouble in self._parts.courier.troubles().items()}

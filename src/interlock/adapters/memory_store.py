@@ -110,6 +110,9 @@ class MemoryStore:
     async def run(self, run: str) -> tuple[Rollout, ...]:
         return tuple(row.rollout for row in self._rows.values() if row.rollout.run == run)
 
+    async def heard(self, key: str) -> Rollout | None:
+        return next((row.rollout for row in self._rows.values() if key in row.rollout.heard), None)
+
     async def active(self) -> tuple[Rollout, ...]:
         return tuple(row.rollout for row in self._rows.values() if not row.rollout.over)
 

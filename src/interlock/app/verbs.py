@@ -28,10 +28,12 @@ from interlock.core.plan import Plan
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout
 from interlock.core.transitions import advance
+from interlock.ports.flags import FlagsError
 from interlock.ports.store import Quarantined, StoreError
 
 if TYPE_CHECKING:  # imported late, where it is needed: to look must be quick
     from interlock.core.suspects import Found
+    from interlock.core.toggle import Toggle, Toggled
 
 KEEPER_STARTS_WITHIN = timedelta(seconds=15)
 ANSWERS_WITHIN = timedelta(seconds=30)
@@ -53,9 +55,10 @@ class Blocked(Exception):
 class App:
     """The verbs over one state directory. Reading asks the records, changing asks the keeper."""
 
-    def __init__(self, state: StateDirectory, channel: str = LOCAL) -> None:
+    def __init__(self, state: StateDirectory, channel: str = LOCAL, by: str = "") -> None:
         self.state = state
         self.channel = channel
+        self._by = by
         self._clock = SystemClock()
 
     # --- looking
@@ -128,12 +131,20 @@ class App:
 
     # --- changing
 
-    async def start(self, plan: Plan, *, supersede: bool = False) -> str:
-        """Give the plan to the keeper; return the run's id. Raises Blocked when one is under way or the world moved."""
+    @property
+    def by(self) -> str:
+        """Who wants what is done here: the local user, or who acts for them."""
+        return self._by or who()
+
+    async def start(self, plan: Plan, *, supersede: bool = False, key: str = "") -> str:
+        """Give the plan to the keeper; return the run's id. Raises Blocked when one is under way or the world moved.
+
+        With a `key` twice is once, also after keeper and caller were started again.
+        """
         await self.ensure_keeper()
         within = GOES_BACK_WITHIN if supersede else ANSWERS_WITHIN
-        arguments = {"plan": plain(plan), "by": who(), "supersede": supersede}
-        run: str = await self._change("start", arguments, within)
+        arguments = {"plan": plain(plan), "by": self.by, "supersede": supersede, "channel": self.channel}
+        run: str = await self._change("start", self._by_channel(arguments | ({"key": key} if key else {})), within)
         return run
 
     async def bring_back(self, plan: Plan) -> list[str]:
@@ -163,7 +174,7 @@ class App:
         order = Order(
             self._clock.now(),
             kind,
-            f"{who()} (unproven)" if kind is OrderKind.APPROVE else who(),
+            f"{self.by} (unproven)" if kind is OrderKind.APPROVE else self.by,
             key or os.urandom(8).hex(),
             self._without_secrets(reason),
             None if seen is None else seen.index,
@@ -201,13 +212,14 @@ class App:
     async def release(self, service: str, identity: str, reason: str) -> bool:
         """Let a release out of quarantine, on record; say whether it was there."""
         await self.ensure_keeper()
-        arguments = {"service": service, "identity": identity, "by": who(), "reason": self._without_secrets(reason)}
+        said = {"reason": self._without_secrets(reason), "channel": self.channel}
+        arguments = {"service": service, "identity": identity, "by": self.by, **said}
         return bool(await self._change("release", self._by_channel(arguments), ANSWERS_WITHIN))
 
     def _by_channel(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Say by which surface it comes; a keeper started before there were others takes it to come from this one."""
         rest = {name: value for name, value in arguments.items() if name != "channel"}
-        return rest if self.channel == LOCAL else {**rest, "channel": self.channel}
+        return rest if self.channel == LOCAL else arguments
 
     async def close_incident(self, id: str, cause: str) -> Rollout:
         """Write an incident's cause, on record; return its rollout. Raises NoSuchRollout when it is none."""
@@ -215,8 +227,8 @@ class App:
 
         rollout = find(await self._run(id), id)
         await self.ensure_keeper()
-        arguments = {"rollout": rollout.id, "cause": self._without_secrets(cause), "by": who(), "channel": self.channel}
-        await self._change("close incident", arguments, ANSWERS_WITHIN)
+        said = {"cause": self._without_secrets(cause), "by": self.by, "channel": self.channel}
+        await self._change("close incident", {"rollout": rollout.id, **said}, ANSWERS_WITHIN)
         return rollout
 
     async def locked(self, service: str) -> Lock | None:
@@ -227,7 +239,7 @@ class App:
     async def lock(self, service: str, reason: str, within: timedelta | None) -> Lock:
         """Let no deploy of the service start, for so long or until it is unlocked; on record."""
         now = self._clock.now()
-        lock = Lock(service, who(), now, self._without_secrets(reason), None if within is None else now + within)
+        lock = Lock(service, self.by, now, self._without_secrets(reason), None if within is None else now + within)
         await self.ensure_keeper()
         await self._change("lock", {"lock": plain(lock), "channel": self.channel}, ANSWERS_WITHIN)
         return lock
@@ -235,9 +247,16 @@ class App:
     async def unlock(self, service: str) -> Lock | None:
         """Take the service's lock away, on record; return it, None when there was none."""
         await self.ensure_keeper()
-        arguments = {"service": service, "by": who(), "channel": self.channel}
+        arguments = {"service": service, "by": self.by, "channel": self.channel}
         lock = await self._change("unlock", arguments, ANSWERS_WITHIN)
         return None if lock is None else restore(Lock, lock)
+
+    async def toggle(self, wanted: Toggle, within: timedelta) -> Toggled:
+        """Move one flag, on record. Raises Blocked when a rollout has it or a gate is closed, FlagsError."""
+        from interlock.core.toggle import Toggled
+
+        await self.ensure_keeper()
+        return restore(Toggled, await self._change("toggle flag", {"wanted": plain(wanted)}, within))
 
     def _without_secrets(self, said: str) -> str:
         """Hide what must not come into the records, whoever says it."""
@@ -290,8 +309,10 @@ class App:
         try:
             return await self._ask(verb, arguments, within)
         except Rejected as no:
-            if no.kind in ("Busy", "Stale", "Refused", "Locked"):
+            if no.kind in ("Busy", "Stale", "Refused", "Locked", "FlagHeld"):
                 raise Blocked(str(no)) from no
+            if no.kind in ("FlagsError", "Unmovable"):
+                raise FlagsError(str(no)) from no
             if no.kind == "LeftRunning":
                 raise LeftRunning(str(no)) from no
             if no.kind == "StoreError":

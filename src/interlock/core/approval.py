@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from interlock.core.agents import person_behind
+
 if TYPE_CHECKING:
     from interlock.core.rollout import Approval, Rollout
 
@@ -91,8 +93,11 @@ def refusal(word: Word, rollout: Rollout, policy: Policy, now: datetime) -> str:
 
 
 def is_author(name: str, author: str) -> bool:
-    """Whether a signer's name is that of who started the release: alike, or alike before the @ of an address."""
-    mine, theirs = name.lower(), author.lower()
+    """Whether a signer's name is that of who started the release: alike, or alike before the @ of an address.
+
+    Who has an agent start it has started it.
+    """
+    mine, theirs = name.lower(), person_behind(author).lower()
     return theirs in (mine, mine.partition("@")[0])
 
 

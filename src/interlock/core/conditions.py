@@ -37,6 +37,7 @@ class Conditions:
 
     `fixes` names the incident that this release is to end: it holds nothing up once somebody on call has approved.
     `approvals` says whose word counts where a person is asked; without, a local user's, which nothing proves.
+    `agents_promote`: an agent may end a watch without proof here.
     """
 
     tests: Checks | None = None
@@ -46,6 +47,7 @@ class Conditions:
     overrides: tuple[Override, ...] = ()
     fixes: str = ""
     approvals: Policy | None = None
+    agents_promote: bool = False
 
     @property
     def gates(self) -> tuple[GateName, ...]:

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from interlock.core.events import Order, OrderKind
+from interlock.core.agents import AGENTS, order_refused, plan_refused
+from interlock.core.events import LOCAL, Order, OrderKind
 from interlock.core.hooks import missing
 from interlock.core.judge.baseline import History
 from interlock.core.lock import Lock, Locked
@@ -78,8 +80,24 @@ class Engine:
         except StoreError as error:
             log.warning("not everything could be taken over, which is tried again: %s", error)
 
-    async def start(self, plan: Plan, by: str, *, supersede: bool = False) -> str:
-        """Start a plan; return its run's id. Raises Locked, Stale, or Busy when one is under way and not superseded."""
+    async def start(self, plan: Plan, by: str, *, supersede: bool = False, key: str = "", channel: str = LOCAL) -> str:
+        """Start a plan; return its run's id. Raises Locked, Stale, or Busy when one is under way and not superseded.
+
+        With a `key` twice is once: whoever says it again gets the same run. Raises Refused for what no agent may start,
+        and for a key with which another plan was started.
+        """
+        if (begun := await self._begun(plan, key)) is not None:
+            return begun
+        if channel == AGENTS and (why := await self._not_by_agents(plan, supersede=supersede)):
+            raise Refused(why)
+        try:
+            return await self._start(plan, by, key, channel, supersede=supersede)
+        except Busy:
+            if (begun := await self._begun(plan, key)) is not None:  # somebody said the same at the same moment
+                return begun
+            raise
+
+    async def _start(self, plan: Plan, by: str, key: str, channel: str, *, supersede: bool) -> str:
         if (lock := await self._locked(plan)) is not None:
             raise Locked(lock)
         if lacking := missing(plan):
@@ -89,8 +107,22 @@ class Engine:
         number = await self._ports.store.number(plan.service)
         await self._ports.store.add_plan(plan)
         run = f"{plan.service}-{number}"
-        await self._begin(run, plan, plan.stages[0], by)
+        await self._begin(run, plan, plan.stages[0], by, key, channel)
         return run
+
+    async def _begun(self, plan: Plan, key: str) -> str | None:
+        """Return the run that was started by this key, if one was."""
+        first = await self._ports.store.heard(key) if key else None
+        if first is not None and first.plan != plan.hash:
+            raise Refused(f"{key} has started {first.run}, by another plan ({first.plan}): give this one another key")
+        return None if first is None else first.run
+
+    async def _not_by_agents(self, plan: Plan, *, supersede: bool) -> str:
+        if supersede and not all([await self._returns(plan.service, stage) for stage in plan.stages]):
+            return (
+                "an agent replaces nothing that is under way, but to go back: a person has to, or it is aborted first"
+            )
+        return plan_refused(plan)
 
     async def bring_back(self, plan: Plan) -> list[str]:
         """Have what is stable run and serve again, after everything was stopped; return where it did not run before.
@@ -130,6 +162,8 @@ class Engine:
         if drive is None:
             from_table = newest.id, order.kind.value, newest.phase.value, newest.since
             raise Refused(_finished(*from_table, newest.stage.revision.release.service))
+        if why := order_refused(order, drive.rollout):
+            raise Refused(why)
         order = await on_duty(self._ports, await checked(self._ports, order, drive.rollout), drive.rollout)
         return await drive.order(order)
 
@@ -236,11 +270,13 @@ class Engine:
             f"{now or 'nothing'} is stable now. Plan again"
         )
 
-    async def _begin(self, run: str, plan: Plan, stage: Stage, by: str) -> None:
+    async def _begin(self, run: str, plan: Plan, stage: Stage, by: str, key: str = "", channel: str = LOCAL) -> None:
         now = self._ports.clock.now()
         rollout = begin(f"{run}-{stage.environment}", run, plan.hash, stage, now, by)
+        rollout = replace(rollout, heard=(key,)) if key else rollout
+        said = {"plan": plan.hash, "by": by} | ({} if channel == LOCAL else {"channel": channel})
         text = f"{stage.strategy.value} of {plan.version} ({stage.revision.name}) in {stage.environment} begins"
-        await self._ports.store.begin(rollout, Entry(now, "began", text, {"plan": plan.hash, "by": by}))
+        await self._ports.store.begin(rollout, Entry(now, "began", text, said))
         await consented(self._ports, plan, rollout)
         await self._own(rollout)
 

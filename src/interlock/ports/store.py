@@ -116,6 +116,9 @@ class Store(Protocol):
     async def run(self, run: str) -> tuple[Rollout, ...]:
         """Return the rollouts of one run, in the order of their environments."""
 
+    async def heard(self, key: str) -> Rollout | None:
+        """Return the first rollout that has heard this key: what was begun or ordered with it."""
+
     async def active(self) -> tuple[Rollout, ...]:
         """Return every rollout that is not over."""
 

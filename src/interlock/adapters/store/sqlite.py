@@ -167,6 +167,11 @@ class SQLite:
     async def run(self, run: str) -> tuple[Rollout, ...]:
         return await self._call("read", lambda: self._records.run(run))
 
+    async def heard(self, key: str) -> Rollout | None:
+        which = "WHERE instr(record, ?) ORDER BY number"
+        found = await self._call("read", lambda: self._records.rollouts_where(which, json.dumps(key)))
+        return next((one for one in found if key in one.heard), None)
+
     async def active(self) -> tuple[Rollout, ...]:
         return await self._call("read", lambda: self._records.rollouts_where("WHERE NOT over ORDER BY number"))
 
