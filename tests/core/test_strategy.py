@@ -10,21 +10,42 @@ import pytest
 from tests.core.examples import revision, stage_of
 from tests.core.test_transitions import AT
 
+from interlock.core.flag import OFF, Flag, FlagFile, FlagUse, OnFlagFailure
 from interlock.core.migration import Migration
 from interlock.core.plan import OF_CODE, Stage, StrategyName
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout, begin
-from interlock.core.steps import Drain, Gate, GateName, Retire, Settle, SetWeight, Smoke, Start, Step, Until, Watch
+from interlock.core.steps import (
+    CaptureFlags,
+    ConfirmFlags,
+    Drain,
+    Gate,
+    GateName,
+    PullFlags,
+    RestoreFlags,
+    Retire,
+    SetFlag,
+    Settle,
+    SetWeight,
+    Smoke,
+    Start,
+    Step,
+    Until,
+    Watch,
+)
 from interlock.core.strategy import Pace
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
 
 SIZES = [(new, old) for new in range(1, 8) for old in (None, 1, 2, 3, new, 7)]
 ASKS = (GateName.BEFORE_START, GateName.BEFORE_TRAFFIC, GateName.BEFORE_PROMOTION)
+FLAG = Flag("new_feature", FlagFile("flags.json"))
+USE = FlagUse(FLAG, during=((Weight(2500), 2),))
 PACES = [
     Pace(),
     Pace(approve=True, judged=False, staged=False),
     Pace(weights=(Weight(1), Weight(9999), ALL)),
     Pace(approve=True, hooks=ASKS, migration=Migration(("migrate",), irreversible=True)),
+    Pace(flags=(USE, FlagUse(Flag("other", FLAG.source), disable=False, ramp=(100,)))),
 ]
 
 
@@ -137,7 +158,8 @@ def at(stage: Stage, turned_at: int) -> Rollout:
 @pytest.mark.parametrize("strategy", OF_CODE)
 def test_gates_come_first_and_every_weight_is_watched(strategy: StrategyName) -> None:
     for stage in every(strategy):
-        ready = stage.steps.index(next(step for step in stage.steps if not isinstance(step, Gate)))
+        asked = (Gate, CaptureFlags)
+        ready = stage.steps.index(next(step for step in stage.steps if not isinstance(step, asked)))
         gates = [step.name for step in stage.steps[:ready] if isinstance(step, Gate)]
         assert gates[0] is GateName.NOT_QUARANTINED
         assert gates[-1] is GateName.ROLLBACK_READY
@@ -145,7 +167,7 @@ def test_gates_come_first_and_every_weight_is_watched(strategy: StrategyName) ->
             if isinstance(step, SetWeight):
                 watch = stage.steps[number + 1]
                 assert isinstance(watch, Watch)
-                assert watch.last is (step.weight == ALL)
+                assert watch.last is (step.weight == ALL and not stage.flags)
         assert [step for step in stage.steps if isinstance(step, Watch) and step.last] != []
 
 
@@ -200,3 +222,76 @@ def test_a_stage_knows_its_shortest_and_longest_time() -> None:
     assert stage.longest > stage.shortest + 4 * timedelta(minutes=30)
     with pytest.raises(KeyError, match="other is no revision of the plan for production"):
         stage.known("other")
+
+
+@pytest.mark.parametrize("strategy", OF_CODE)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_flag_is_off_before_anything_starts_and_goes_up_only_when_the_code_has_all_the_traffic(
+    strategy: StrategyName, first: bool
+) -> None:
+    stage = stage_of(strategy, revision("new"), None if first else revision("old"), Pace(flags=(FlagUse(FLAG),)))
+    flags = [step for step in stage.steps if isinstance(step, SetFlag)]
+    assert [step.percentage for step in flags] == [OFF, 5, 25, 50, 100]
+    begins = {kind: next(n for n, s in enumerate(stage.steps) if isinstance(s, kind)) for kind in (CaptureFlags, Start)}
+    assert begins[CaptureFlags] < stage.steps.index(flags[0]) < begins[Start]
+    whole = stage.steps.index(next(s for s in stage.steps if isinstance(s, SetWeight) and s.weight == ALL))
+    assert isinstance(stage.steps[whole + 1], Watch)
+    assert stage.steps.index(flags[1]) == whole + 2
+    assert all(isinstance(stage.steps[stage.steps.index(up) + 1], Watch) for up in flags[1:])
+    last = stage.steps.index(flags[-1])
+    gone = [n for n, s in enumerate(stage.steps) if isinstance(s, Drain) and s.keep == 0]
+    assert gone == [] or gone[0] > last
+
+
+def test_a_flag_goes_up_inside_a_canary_only_after_its_weight_was_watched() -> None:
+    steps = stage_of(StrategyName.CANARY, revision("new"), revision("old"), Pace(flags=(USE,))).steps
+    at = steps.index(SetFlag(FLAG, 2))
+    assert steps[at - 2] == SetWeight(Weight(2500))
+    assert isinstance(steps[at - 1], Watch)
+    assert isinstance(steps[at + 1], Watch)
+
+
+def test_on_the_way_back_flags_are_commanded_first_and_restored_when_nobody_can_reach_the_new_code() -> None:
+    for old in (None, revision("old")):
+        stage = stage_of(StrategyName.CANARY, revision("new"), old, Pace(flags=(USE,)))
+        kinds = [type(step) for step in stage.rollback]
+        assert kinds[0] is PullFlags
+        order = [kinds.index(kind) for kind in (PullFlags, SetWeight, ConfirmFlags, Drain, Retire, RestoreFlags)]
+        assert order == sorted(order)
+
+
+@pytest.mark.parametrize("strategy", OF_CODE)
+def test_flags_go_back_when_one_was_moved_and_are_left_alone_before_that(strategy: StrategyName) -> None:
+    stage = stage_of(strategy, revision("new"), revision("old"), Pace(flags=(USE,)))
+    moved = next(n for n, step in enumerate(stage.steps) if isinstance(step, SetFlag))
+    for turned_at in range(len(stage.steps)):
+        kinds = [type(step) for step in at(stage, turned_at).way_back]
+        flags = [kind for kind in kinds if kind in (PullFlags, ConfirmFlags, RestoreFlags)]
+        assert flags == ([PullFlags, ConfirmFlags, RestoreFlags] if turned_at >= moved else [])
+
+
+def test_only_the_flags_go_back_unless_everything_is_to() -> None:
+    old, new = revision("old"), revision("new")
+    alone = stage_of(StrategyName.CANARY, new, old, Pace(flags=(USE,)))
+    assert [type(step) for step in alone.retract] == [SetFlag, Watch, Settle, Drain, Retire]
+    assert alone.retract[0] == SetFlag(FLAG, OFF)
+    everything = replace(USE, on_failure=OnFlagFailure.EVERYTHING)
+    assert stage_of(StrategyName.CANARY, new, old, Pace(flags=(everything,))).retract == ()
+    assert stage_of(StrategyName.CANARY, new, old).retract == ()
+
+
+def test_a_flag_alone_moves_nothing_else_and_goes_back_alone() -> None:
+    code = revision("v1")
+    stage = stage_of(StrategyName.FLAG, code, code, Pace(flags=(replace(USE, disable=False, during=()),), staged=False))
+    moved = {type(step) for step in (*stage.steps, *stage.rollback)}
+    assert not moved & {Start, SetWeight, Settle, Drain, Retire}
+    assert [step.percentage for step in stage.steps if isinstance(step, SetFlag)] == [5, 25, 50, 100]
+    assert [type(step) for step in stage.rollback] == [PullFlags, ConfirmFlags, RestoreFlags, Watch]
+    assert stage.retract == ()
+    assert at(stage, 0).way_back == (RestoreFlags((FLAG,)),)
+
+
+@pytest.mark.parametrize("ramp", [(5, 5), (25, 5), (0,), (101,)])
+def test_percentages_of_a_flag_that_do_not_rise_from_above_nothing_are_refused(ramp: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="flag new_feature: "):
+        FlagUse(FLAG, ramp=ramp)
