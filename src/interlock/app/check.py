@@ -27,7 +27,9 @@ from interlock.ports.traffic import TrafficError
 from interlock.ports.workload import WorkloadError
 
 _NO_VERSION = Answer(False, "asked of a version: interlock check VERSION")
-_NEEDS_A_VERSION = frozenset({GateName.TESTS, GateName.STAGING, GateName.NOT_QUARANTINED, GateName.ROLLBACK_READY})
+_NEEDS_A_VERSION = frozenset(
+    {GateName.TESTS, GateName.STAGING, GateName.NOT_QUARANTINED, GateName.IMAGE, GateName.ROLLBACK_READY}
+)
 _APPROVAL = "approval"
 _WITHIN = timedelta(seconds=5)
 

@@ -15,6 +15,7 @@ from interlock.core.checks import Checks
 from interlock.core.incidents import Incidents
 from interlock.core.on_call import OnCall
 from interlock.core.steps import GateName
+from interlock.core.verification import Verification
 from interlock.core.window import Window
 
 OVERRIDABLE = frozenset({GateName.TESTS, GateName.WINDOW})
@@ -37,7 +38,7 @@ class Conditions:
 
     `fixes` names the incident that this release is to end: it holds nothing up once somebody on call has approved.
     `approvals` says whose word counts where a person is asked; without, a local user's, which nothing proves.
-    `agents_promote`: an agent may end a watch without proof here.
+    `agents_promote`: an agent may end a watch without proof here. `image` is what must be proven of an image.
     """
 
     tests: Checks | None = None
@@ -48,6 +49,7 @@ class Conditions:
     fixes: str = ""
     approvals: Policy | None = None
     agents_promote: bool = False
+    image: Verification | None = None
 
     @property
     def gates(self) -> tuple[GateName, ...]:
@@ -57,6 +59,7 @@ class Conditions:
             GateName.NO_INCIDENT: self.incidents,
             GateName.ON_CALL: self.on_call,
             GateName.TESTS: self.tests,
+            GateName.IMAGE: self.image,
         }
         return tuple(name for name, condition in declared.items() if condition is not None)
 
@@ -69,6 +72,7 @@ class Conditions:
         for source in self._sources():
             if secret := getattr(source, _SECRET, ""):
                 yield secret
+        yield from self.image.access.references() if self.image else ()
 
     def sealed(self, fingerprints: Mapping[str, str]) -> Conditions:
         """Name each secret by its fingerprint in place of its reference; raise KeyError for one that has none."""
@@ -78,6 +82,7 @@ class Conditions:
             tests=tests and replace(tests, sources=tuple(_sealed(one, fingerprints) for one in tests.sources)),
             incidents=fires and replace(fires, sources=tuple(_sealed(one, fingerprints) for one in fires.sources)),
             on_call=call and replace(call, source=_sealed(call.source, fingerprints)),
+            image=self.image and replace(self.image, access=self.image.access.sealed(fingerprints)),
         )
 
     def _sources(self) -> Iterator[object]:

@@ -14,6 +14,7 @@ from interlock.core.incidents import Incident
 from interlock.core.on_call import Person
 from interlock.core.release import Release
 from interlock.core.steps import spell
+from interlock.core.verification import Found, Kind, Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,32 @@ def acknowledged(answer: Answer, by: str | None, within: timedelta) -> Answer:
         said = f"{answer.reason}: one of those on call must acknowledge it within {spell(within)}"
         return Answer(False, f"{said} (interlock acknowledge)")
     return replace(answer, reason=f"{answer.reason}; acknowledged by {by}")
+
+
+def verified(demanded: Verification, image: str, found: Iterable[Found]) -> Answer:
+    """Open when all is there that is demanded: signed by one of the keys, where there are keys."""
+    seen = tuple(found)
+    wanted = [Kind.SIGNATURE] if demanded.keys else []
+    wanted += [Kind.SBOM] if demanded.sbom else []
+    wanted += [Kind.PROVENANCE] if demanded.provenance else []
+    good, bad = [], []
+    for kind in wanted:
+        of_kind = [one for one in seen if one.kind is kind]
+        counted = [one for one in of_kind if not one.why_not and (one.signed or not demanded.keys)]
+        if counted:
+            good.append(f"{kind.value} ({counted[0].where}{'' if counted[0].signed else ', not signed'})")
+        else:
+            bad.append(_lacking(kind, of_kind, signed=bool(demanded.keys)))
+    if bad or not wanted:
+        return Answer(False, f"{image}: {'; '.join(bad) or 'nothing is demanded, so nothing is proven'}")
+    return Answer(True, f"{image}: {', '.join(good)}")
+
+
+def _lacking(kind: Kind, found: list[Found], *, signed: bool) -> str:
+    if not found:
+        return f"no {kind.value} is attached to it"
+    why = "; ".join(dict.fromkeys(f"{one.where}: {one.why_not or 'not signed by any of the keys'}" for one in found))
+    return f"no {kind.value} {'by one of the keys ' if signed else ''}for it ({why})"
 
 
 def overridden(answer: Answer, word: Override | None) -> Answer:

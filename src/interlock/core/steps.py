@@ -25,6 +25,7 @@ class GateName(StrEnum):
     NO_INCIDENT = "no-incident"
     WINDOW = "window"
     ON_CALL = "on-call"
+    IMAGE = "image-verified"
     BEFORE_START = "before-start"
     BEFORE_TRAFFIC = "before-traffic"
     BEFORE_PROMOTION = "before-promotion"

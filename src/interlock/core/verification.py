@@ -1,4 +1,4 @@
-"""What must be proven of an image before it starts, and does what was found prove it?
+"""What must be proven of an image before it starts, and what was found of it?
 
 Signatures are those of cosign: a *simple signing* payload that names the digest of the image, or a DSSE envelope
 (secure-systems-lab/dsse, protocol.md) around an in-toto statement that has it as a subject. Who signed is for others to
@@ -10,13 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from interlock.core.gates import Answer
 from interlock.core.image import Access
 
 STATEMENT = "application/vnd.in-toto+json"
@@ -61,32 +59,6 @@ class Found:
     where: str
     signed: bool = False
     why_not: str = ""
-
-
-def verdict(demanded: Verification, image: str, found: Iterable[Found]) -> Answer:
-    """Open when all is there that is demanded: signed by one of the keys, where there are keys."""
-    seen = tuple(found)
-    wanted = [Kind.SIGNATURE] if demanded.keys else []
-    wanted += [Kind.SBOM] if demanded.sbom else []
-    wanted += [Kind.PROVENANCE] if demanded.provenance else []
-    good, bad = [], []
-    for kind in wanted:
-        of_kind = [one for one in seen if one.kind is kind]
-        counted = [one for one in of_kind if not one.why_not and (one.signed or not demanded.keys)]
-        if counted:
-            good.append(f"{kind.value} ({counted[0].where}{'' if counted[0].signed else ', not signed'})")
-        else:
-            bad.append(_lacking(kind, of_kind, signed=bool(demanded.keys)))
-    if bad or not wanted:
-        return Answer(False, f"{image}: {'; '.join(bad) or 'nothing is demanded, so nothing is proven'}")
-    return Answer(True, f"{image}: {', '.join(good)}")
-
-
-def _lacking(kind: Kind, found: list[Found], *, signed: bool) -> str:
-    if not found:
-        return f"no {kind.value} is attached to it"
-    why = "; ".join(dict.fromkeys(f"{one.where}: {one.why_not or 'not signed by any of the keys'}" for one in found))
-    return f"no {kind.value} {'by one of the keys ' if signed else ''}for it ({why})"
 
 
 def kind_of(predicate: str) -> Kind | None:

@@ -16,6 +16,7 @@ from interlock.core.incidents import Incident, Incidents, Source
 from interlock.core.on_call import OnCall, Person
 from interlock.core.release import Release
 from interlock.core.steps import GateName, spell
+from interlock.core.verification import Verification
 from interlock.core.window import Entries, Window
 from interlock.engine.ports import Outside
 from interlock.ports.calendar import CalendarError
@@ -48,6 +49,8 @@ async def ask(
             answer = await _window(outside, conditions.window, now)
         case GateName.ON_CALL if conditions.on_call is not None:
             answer = await _on_call(outside, conditions.on_call, now, acknowledged_by)
+        case GateName.IMAGE if conditions.image is not None:
+            answer = await _image(outside, conditions.image, release)
         case _:
             return Answer(False, f"{gate.value} is not declared, so nobody can be asked")
     return gates.overridden(answer, conditions.overridden(gate))
@@ -88,6 +91,16 @@ async def _tests(outside: Outside, declared: Checks, release: Release) -> Answer
             return gates.passed(await asyncio.gather(*asked))
     except Exception as error:
         return Answer(False, f"whether the tests have passed is not known: {_broken(error, within)}")
+
+
+async def _image(outside: Outside, demanded: Verification, release: Release) -> Answer:
+    if outside.images is None:
+        return Answer(False, "whether the image is signed cannot be found out here")
+    try:
+        async with asyncio.timeout((demanded.timeout + _MORE).total_seconds()):
+            return await outside.images.verified(demanded, release, demanded.timeout)
+    except Exception as error:
+        return Answer(False, f"what is proven of the image is not known: {_broken(error, demanded.timeout)}")
 
 
 async def _no_incident(outside: Outside, conditions: Conditions, declared: Incidents, approved_by: str) -> Answer:

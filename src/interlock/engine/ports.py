@@ -12,6 +12,7 @@ from interlock.ports.checks import Checks
 from interlock.ports.clock import Clock
 from interlock.ports.flags import Flags
 from interlock.ports.hooks import Hooks
+from interlock.ports.images import Verifier
 from interlock.ports.incidents import Incidents
 from interlock.ports.load import Loader
 from interlock.ports.metrics import Metrics
@@ -34,6 +35,7 @@ class Outside:
     on_call: OnCall
     calendar: Calendar
     hooks: Hooks | None = None
+    images: Verifier | None = None
 
 
 @dataclass(frozen=True, slots=True)
