@@ -9,16 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from interlock.core.agents import Limits
 from interlock.core.channel import Channel, DeploymentLog
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.flag import FlagSource, FlagUse
 from interlock.core.hooks import Hook
+from interlock.core.image import ImageSource
 from interlock.core.migration import Migration
 from interlock.core.plan import StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, fingerprint, naming
 from interlock.core.source import Source
 from interlock.core.strategy import Pace
+from interlock.core.verification import Verification
 from interlock.core.weight import Weight
 
 # What staging proves for production, as far as the file says the same for both. How many instances there are, their
@@ -85,6 +88,8 @@ class File:
     proof_valid_for: timedelta
     channels: tuple[Channel, ...] = ()
     log: DeploymentLog | None = None
+    image: ImageSource | None = None
+    agents: Limits = Limits()
 
     @property
     def production(self) -> Environment:
@@ -108,6 +113,11 @@ class File:
     def unproven(self) -> tuple[str, ...]:
         """What staging cannot prove, because the file says something else for production."""
         return tuple(name for name in _PROVEN if not _same(self.environments, name))
+
+
+def with_verification(environments: tuple[Environment, ...], demanded: Verification | None) -> tuple[Environment, ...]:
+    """Ask in every environment what must be proven of the image."""
+    return tuple(replace(one, conditions=replace(one.conditions, image=demanded)) for one in environments)
 
 
 def with_common(environments: tuple[Environment, ...], artefact: Source) -> tuple[Environment, ...]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from interlock.config import flags
+from interlock.config import agents, flags
 from interlock.config.across import across
 from interlock.config.document import Document, FileError, Loc, Problem, parse
 from interlock.config.environment import environment, place_of_flags, protocol, settle
 from interlock.config.explain import explain
-from interlock.config.file import File, with_common
+from interlock.config.file import File, with_common, with_verification
+from interlock.config.image import image, verification
 from interlock.config.model import ArtefactBlock, EnvironmentBlock, FileBlock
 from interlock.config.notify import channels, deployment_log
 from interlock.core.metric import Series
@@ -44,12 +45,26 @@ def understand(document: Document, path: Path) -> File:
     settled = {name: settle(block, name) for name in block.environments}
     problems = [problem for name, settings in settled.items() for problem in _conflicts(document, name, settings)]
     problems += dict.fromkeys(_flags(document, block, settled, path.parent))  # what is shared is wrong once
+    problems += agents.unknown(document, block.agents, [*block.environments])
     if problems:
         raise FileError(*problems)
     artefact = _source(block.artefact, path.parent)
+    left = agents.limits(block.agents, [*block.environments])
     environments = tuple(environment(block, name, settings, path.parent) for name, settings in settled.items())
+    environments = agents.with_promotion(environments, left)
+    environments = with_verification(environments, verification(block.image, path.parent))
     told = channels(block.notify, path.parent), deployment_log(block.docs, artefact, path.parent)
-    return File(path, block.service, artefact, with_common(environments, artefact), block.proof_valid_for, *told)
+    common = with_common(environments, artefact)
+    return File(
+        path,
+        block.service,
+        artefact,
+        common,
+        block.proof_valid_for,
+        *told,
+        agents=left,
+        image=image(block.image, path.parent),
+    )
 
 
 def validate(document: Document) -> FileBlock:

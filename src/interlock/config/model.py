@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from interlock.config.agents import AgentsBlock
 from interlock.config.block import Block
 from interlock.config.flags import FlagsBlock
 from interlock.config.gates import GatesBlock
@@ -511,6 +512,9 @@ class FileBlock(Settings):
     notify: tuple[ChannelBlock, ...] = Field((), strict=False, description="who is told what becomes of a deployment")
     docs: DocsBlock | None = Field(
         None, description="the deployment log in a git repository: a text is its file; by default none is kept"
+    )
+    agents: AgentsBlock = Field(
+        default_factory=AgentsBlock, description="what is left to programs that act for people, by `interlock mcp`"
     )
 
     @model_validator(mode="after")

@@ -15,9 +15,10 @@ BOUND = 500
 MARKS = "⟦", "⟧"
 """What stands around a text from outside where it is shown among our own words; it cannot hold them itself."""
 
-# ECMA-48: control sequences (CSI), strings for devices (OSC, DCS, APC, PM, SOS), and the shorter escapes.
+# ECMA-48: control sequences (CSI), strings for devices (OSC, DCS, APC, PM, SOS), and the shorter escapes. A string that does not end is
+# none: else its beginning would hide all the rest.
 _ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
 # Signs that are letters or marks by their class, and that nobody sees: fillers, joiners, selectors of a variant.
