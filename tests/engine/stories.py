@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from interlock.adapters.memory import EPOCH, Behaviour, World, run
+from interlock.adapters.memory_flags import MemoryFlags
 from interlock.adapters.memory_migrations import MemoryMigrations
 from interlock.adapters.memory_store import MemoryStore
 from interlock.adapters.memory_surroundings import Surroundings
@@ -16,7 +17,7 @@ from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision
 from interlock.core.rollout import Rollout, begin
-from interlock.core.strategy import LAYOUTS, Pace, rollback
+from interlock.core.strategy import LAYOUTS, Pace, retract, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.engine.engine import Engine
 from interlock.engine.ports import Outside, Ports
@@ -73,6 +74,8 @@ def stage(
         rollback(new, old, pace),
         criteria,
         proven_in="staging",
+        flags=pace.flags,
+        retract=retract(new, old, pace),
     )
 
 
@@ -107,6 +110,7 @@ class Story:
     store: FailingStore = field(default_factory=FailingStore)
     around: Surroundings = field(default_factory=Surroundings)
     notary: Signatures | None = None
+    flags: MemoryFlags = field(default_factory=MemoryFlags)
     migrations: MemoryMigrations = field(init=False)
     engine: Engine = field(init=False)
     orders: int = 0
@@ -119,7 +123,7 @@ class Story:
         world = self.world
         ports = Ports(world, world, world, world, self.store, world, world)
         outside = Outside(self.around, self.around, self.around, self.around, self.around)
-        ports = replace(ports, outside=outside, signatures=self.notary, migrations=self.migrations)
+        ports = replace(ports, outside=outside, signatures=self.notary, migrations=self.migrations, flags=self.flags)
         self.engine = Engine(ports, "keeper")
         return self.engine
 
