@@ -136,7 +136,7 @@ async def serve() -> None:
         print(f"fatal: no such database: {os.environ.get('PASSWORD', '')}", flush=True)
         sys.exit(4)
     server = await asyncio.get_running_loop().create_server(
-        Conversation, "127.0.0.1", int(os.environ["PORT"]), backlog=1024
+        Conversation, os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]), backlog=1024
     )
     await server.serve_forever()
 

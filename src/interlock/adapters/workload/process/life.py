@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from signal import Signals
 
 from interlock.adapters.workload.process.launch import Launch
-from interlock.adapters.workload.slots import Autopsy, Check, Place, log
+from interlock.adapters.workload.slots import Autopsy, Check, Place, bindable, log
 from interlock.core.health import Answer, Probe
 from interlock.core.secrecy import hidden
 from interlock.ports.host import Host, Process
@@ -79,17 +78,6 @@ async def halt(host: Host, process: Process, within: timedelta) -> bool:
         advice = f"`ps -o stat,wchan {process.pid}` says what holds it"
         raise WorkloadError(f"{process.label}: pid {process.pid} was killed and does not end; {advice}")
     return not obeyed
-
-
-def bindable(port: int, *, reuse: bool) -> bool:
-    """Say whether an instance could listen there; without `reuse` as strictly as a program that sets no option."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _ending(status: int | None) -> str:

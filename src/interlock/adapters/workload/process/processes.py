@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from interlock.adapters.workload.process.launch import Launch
-from interlock.adapters.workload.process.life import ProcessLife, bindable, halt
-from interlock.adapters.workload.slots import Check, Found, Life, Place, PlaceTaken, Revisions
+from interlock.adapters.workload.process.life import ProcessLife, halt
+from interlock.adapters.workload.slots import Check, Found, Life, Place, PlaceTaken, Revisions, bindable
 from interlock.core.release import Revision
 from interlock.ports.clock import Clock
 from interlock.ports.host import Host, Process

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from interlock.adapters.workload.slots.record import Place
+from interlock.adapters.workload.slots.record import Place, bindable
 from interlock.adapters.workload.slots.revisions import Revisions
 from interlock.adapters.workload.slots.runtime import Autopsy, Check, Found, Life, PlaceTaken, Runtime
 
-__all__ = ["Autopsy", "Check", "Found", "Life", "Place", "PlaceTaken", "Revisions", "Runtime"]
+__all__ = ["Autopsy", "Check", "Found", "Life", "Place", "PlaceTaken", "Revisions", "Runtime", "bindable"]

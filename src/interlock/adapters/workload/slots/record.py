@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -52,3 +53,14 @@ def parse(path: PurePath, content: bytes) -> Record:
     if record.schema > SCHEMA:
         raise WorkloadError(f"{path} was written by a newer interlock (schema {record.schema}, known {SCHEMA})")
     return record
+
+
+def bindable(port: int, *, reuse: bool) -> bool:
+    """Say whether an instance could listen there; without `reuse` as strictly as a program that sets no option."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -218,13 +218,16 @@ class Revisions:
         if slot.task is not None:
             slot.task.cancel()
             await asyncio.wait({slot.task})
-        killed = await running.runtime.retire(slot.found, within)
-        if self._running.get(running.revision.name) is None:
-            await running.runtime.forget(running.revision.name)
-        return killed
+        return await self._retired(running.runtime, slot.found, within)
 
     async def _halt_all(self, runtime: Runtime, orphans: Iterable[Found]) -> bool:
-        return any(await asyncio.gather(*(runtime.retire(one, _ORPHANS_END_WITHIN) for one in orphans)))
+        return any(await asyncio.gather(*(self._retired(runtime, one, _ORPHANS_END_WITHIN) for one in orphans)))
+
+    async def _retired(self, runtime: Runtime, found: Found, within: timedelta) -> bool:
+        killed = await runtime.retire(found, within)
+        if found.revision not in self._running:
+            await runtime.forget(found.revision)
+        return killed
 
     def _end(self, label: str, halting: Coroutine[None, None, bool]) -> None:
         """Let an end take its course whoever waits for it."""

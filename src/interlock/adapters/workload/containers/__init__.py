@@ -1,0 +1,9 @@
+"""How do revisions run as containers of Docker or Podman, kept alive and found again by whoever comes after us?"""
+
+from __future__ import annotations
+
+from interlock.adapters.workload.containers.containers import ContainerRuntime, Containers
+from interlock.adapters.workload.containers.engine import About, Engine, EngineError
+from interlock.adapters.workload.containers.images import Credentials
+
+__all__ = ["About", "ContainerRuntime", "Containers", "Credentials", "Engine", "EngineError"]
