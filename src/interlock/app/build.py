@@ -45,7 +45,8 @@ from interlock.ports.images import Builder, Credential, ImageError, Pushing, Reg
 FINGERPRINT = "interlock.fingerprint"
 """The label that names the files and settings that an image was built from."""
 
-REVISION, SOURCE, VERSION = (f"org.opencontainers.image.{name}" for name in ("revision", "source", "version"))
+_OCI = "org.opencontainers.image."
+REVISION, SOURCE, VERSION, CREATED = (f"{_OCI}{name}" for name in ("revision", "source", "version", "created"))
 _LOGS = 200
 _LEAST_OF_A_SECRET = 6
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -91,14 +92,15 @@ class Builds:
     ) -> BuildResult:
         """Build an image and push it; return its name, the digest that its registry has for it, and the log's file.
 
-        `context` is a directory, seen from the project's own; with `ref` it is taken as it is in that git ref.
+        `context` is a directory, seen from the project's own ("." is the file's, where it has that image); with `ref`
+        it is taken as it is in that git ref.
         `secrets` are references (``env:NAME``, ``file:PATH``) by id. What is not given holds as interlock.yaml says.
         `again` builds also what the registry has already. Raises ImageError, ArtefactError or SecretError.
         """
         name, tag = _named(image, tag)
         source = self._settings(name, dockerfile, target, platforms, secrets, builder, cache)
         arguments = {**dict(source.arguments), **(build_args or {})}
-        directory = Path(source.root, context).absolute()
+        directory = Path(source.root, source.context if context == "." else context).absolute()
         files = await asyncio.to_thread(Context.of, directory, Path(source.repository or source.root), ref)
         content = await asyncio.to_thread(files.content, source.dockerfile)
         named = contexts.fingerprint(content, source, arguments)
@@ -108,7 +110,13 @@ class Builds:
             found = await self._found(registry, name.tagged(known_as), source, named)
             if found is not None:
                 return await self._as_found(registry, name, found, known_as, tag)
-        labels = {REVISION: files.commit, SOURCE: files.source, VERSION: tag or ref or "", FINGERPRINT: named}
+        labels = {
+            REVISION: files.commit,
+            SOURCE: files.source,
+            CREATED: files.created,
+            VERSION: tag or ref or "",
+            FINGERPRINT: named,
+        }
         request = BuildRequest(
             name.tagged(known_as if push else tag or known_as),
             str(directory),
@@ -118,7 +126,6 @@ class Builds:
             labels=tuple((label, said) for label, said in labels.items() if said),
             target=source.target,
             platforms=source.platforms,
-            epoch=files.epoch,
             cache=source.cache,
             push=push,
             within=source.build_within,

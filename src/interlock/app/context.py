@@ -56,9 +56,9 @@ class Context:
         return f"git {git.short(self.repository, self.commit)}" if self.commit else f"directory {self.directory}"
 
     @property
-    def epoch(self) -> int:
-        """The time that files and image bear: the commit's; 0 for a directory, whose own times say nothing."""
-        return git.committed_at(self.repository, self.commit) if self.commit else 0
+    def created(self) -> str:
+        """When the commit was made, in ISO 8601; "" for a directory, whose own times say nothing."""
+        return git.committed_at(self.repository, self.commit) if self.commit else ""
 
     @property
     def source(self) -> str:
@@ -72,13 +72,13 @@ class Context:
         return _digest(self.directory, _ignored(self.directory, dockerfile))
 
     def lay_out(self, scratch: Path) -> Path:
-        """Return a directory with the files: the directory itself, or what the commit has, with the commit's time."""
+        """Return a directory with the files: the directory itself, or what the commit has, all of one time."""
         if not self.commit:
             return self.directory
         target = scratch / "context"
         target.mkdir()
         git.export(self.repository, self.commit, self.part, target, lambda _: True)
-        _same_time(target, self.epoch)
+        _same_time(target)
         return target
 
 
@@ -155,9 +155,9 @@ def _content(path: Path) -> tuple[bytes, str]:
     return b"%o" % stat.S_IMODE(found.st_mode), digest
 
 
-def _same_time(top: Path, epoch: int) -> None:
-    """Let all files bear one time: it ends up in the layers of tools that keep it."""
+def _same_time(top: Path) -> None:
+    """Let all files bear the time that the image does: it ends up in the layers of tools that keep it."""
     for directory, names, files in os.walk(top, topdown=False):
         for name in (*names, *files):
-            os.utime(Path(directory, name), (epoch, epoch), follow_symlinks=False)
-    os.utime(top, (epoch, epoch))
+            os.utime(Path(directory, name), (0, 0), follow_symlinks=False)
+    os.utime(top, (0, 0))

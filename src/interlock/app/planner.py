@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,7 +12,7 @@ from typing import Any
 from interlock.adapters.artefacts.local import Directory
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.store.sqlite import SQLite
-from interlock.app import window
+from interlock.app import standing, window
 from interlock.app.announce import announced, announced_anyway
 from interlock.app.forget import RELEASES, UNUSED_FOR
 from interlock.app.measured import understood
@@ -22,7 +22,10 @@ from interlock.app.shown import unshown
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import Blocked, who
 from interlock.config.file import Environment, File
+from interlock.core import flag
 from interlock.core.conditions import OVERRIDABLE, Conditions, Override
+from interlock.core.flag import FlagUse
+from interlock.core.image import image_of
 from interlock.core.judge import History
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.planning import Intent, Known, already_running, lay_out
@@ -78,6 +81,23 @@ def with_signers(conditions: Conditions) -> Conditions:
     return replace(conditions, approvals=replace(policy, signers=signers))
 
 
+def with_keys(conditions: Conditions) -> Conditions:
+    """Fix by whose keys an image must be signed at the present content of their files; raise Blocked without one."""
+    demanded = conditions.image
+    if demanded is None:
+        return conditions
+    keys = []
+    for name in demanded.listed_in:
+        try:
+            keys.append(Path(name).read_text().strip())
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no PEM"
+            raise Blocked(f"{name}, by whose key the image must be signed, cannot be read: {why}") from error
+        if "PUBLIC KEY-----" not in keys[-1]:
+            raise Blocked(f"{name} is no public key in PEM: cosign's cosign.pub is one, cosign.key is not")
+    return replace(conditions, image=replace(demanded, keys=tuple(keys)))
+
+
 @dataclass(frozen=True, slots=True)
 class AlreadyRunning:
     """Exactly this release is stable everywhere already: nothing is to do but to see that it runs, as `plan` says."""
@@ -89,10 +109,13 @@ class AlreadyRunning:
 
 
 class Planner:
-    """Makes plans from a file and from what is known of the world. Packs artefacts; changes nothing that serves."""
+    """Makes plans from a file and from what is known of the world. Packs artefacts; changes nothing that serves.
 
-    def __init__(self, state: StateDirectory, file: File) -> None:
-        self._state, self._file = state, file
+    `told` hears what goes on while an image is built.
+    """
+
+    def __init__(self, state: StateDirectory, file: File, told: Callable[[str], None] = lambda _: None) -> None:
+        self._state, self._file, self._told = state, file, told
         self._clock = SystemClock()
 
     async def plan(
@@ -109,7 +132,7 @@ class Planner:
             window.check(environment.conditions)
         self._state.make()
         artefacts = Directory(self._state.artefacts, beside=[self._state.path])
-        artefact = await artefacts.pack(self._file.artefact, digest or version)
+        artefact = await self._artefact(artefacts, digest or version)
         store = SQLite(self._state.database)
         try:
             with suppress(WorkloadError):  # what runs cannot be read: then nothing goes
@@ -119,6 +142,14 @@ class Planner:
             return plan if isinstance(plan, AlreadyRunning) else announced(plan, self._file, self._state)
         finally:
             store.close()
+
+    async def _artefact(self, artefacts: Directory, version: str) -> Artefact:
+        """Pack what the version names, or have it as an image that its registry has."""
+        if self._file.image is None:
+            return await artefacts.pack(self._file.artefact, version)
+        from interlock.app.build import Builds  # imported late: who releases no images needs none of it
+
+        return await Builds(self._state, self._file.image, told=self._told).artefact(version)
 
     async def _needed(self, store: SQLite) -> set[str]:
         """Return the digests that something runs, is on its way, or could be gone back to.
@@ -149,6 +180,47 @@ class Planner:
         finally:
             store.close()
 
+    async def flag_alone(self, environment: Environment, use: FlagUse, excuse: Excuse = NONE) -> Plan:
+        """Plan the rollout of a flag in one environment, whose code runs there already and stays.
+
+        A flag that only goes off is the way to safety: no gate is asked, and nobody. Raises Blocked where nothing runs.
+        """
+        back = not use.ramp
+        self._state.make()
+        store = SQLite(self._state.database)
+        try:
+            known = await self._known(store, environment)
+            if known.stable is None:
+                raise Blocked(f"{environment.name} of {self._file.service} runs nothing yet: no code could read a flag")
+            secrets = keep(self._state.secrets, () if back else self._asked(environment))
+            declared = replace(
+                environment.conditions, tests=None, image=None
+            )  # asked of what runs when it was released
+            conditions = Conditions() if back else excuse.applied(with_signers(declared.sealed(secrets)))
+            known = replace(known, window=await window.seen(self._state, conditions, timedelta(0)))
+            pace = replace(environment.pace, approve=environment.pace.approve and not back)
+            intent = replace(
+                self._intent(environment, known.stable.release, ""),
+                strategy=StrategyName.FLAG,
+                pace=pace,
+                criteria=await understood(environment.criteria, secrets, self._state) if not back else None,
+                conditions=conditions,
+                hooks=() if back else tuple(hook.sealed(secrets) for hook in environment.hooks),
+                flags=(use,),
+                notes=await standing.notes(self._state, (use,)),
+            )
+            version = known.stable.release.version
+            plan = Plan(self._file.service, version, (lay_out(intent, known),), self._clock.now(), who())
+            return announced(plan, self._file, self._state)
+        finally:
+            store.close()
+
+    def _asked(self, environment: Environment) -> list[str]:
+        """Return the secrets of all that is asked while a flag is rolled out, as the file names them."""
+        references = [*environment.conditions.references()]
+        references += environment.criteria.references() if environment.criteria else []
+        return references + [r for hook in environment.hooks for r in hook.references()]
+
     async def _plan(
         self, store: SQLite, version: str, artefact: Artefact, excuse: Excuse, *, first: bool, restart: bool
     ) -> Plan | AlreadyRunning:
@@ -156,6 +228,7 @@ class Planner:
         references += [r for one in self._file.environments for r in one.conditions.references()]
         references += [r for one in self._file.environments if one.criteria for r in one.criteria.references()]
         references += [r for one in self._file.environments for hook in one.hooks for r in hook.references()]
+        references += flag.references(use.flag.source for one in self._file.environments for use in one.flags)
         secrets = keep(self._state.secrets, references)
         stages: list[Stage] = []
         running: list[Stage] = []
@@ -163,7 +236,7 @@ class Planner:
         for environment in self._file.environments:
             release = environment.release(version, artefact, secrets)
             known = await self._known(store, environment)
-            conditions = excuse.applied(with_signers(environment.conditions.sealed(secrets)))
+            conditions = excuse.applied(with_keys(with_signers(environment.conditions.sealed(secrets))))
             after = sum((stage.shortest for stage in stages), timedelta(0))
             known = replace(known, window=await window.seen(self._state, conditions, after))
             hooks = tuple(hook.sealed(secrets) for hook in environment.hooks)
@@ -173,9 +246,11 @@ class Planner:
                 conditions=conditions,
                 hooks=hooks,
                 migration=environment.migration,
+                flags=tuple(flag.sealed_use(use, secrets) for use in environment.flags),
             )
             hidden = await unshown(intent.criteria, known.stable, self._state)
-            intent = replace(intent, notes=(*intent.notes, *hidden))
+            stand = await standing.notes(self._state, intent.flags)
+            intent = replace(intent, notes=(*intent.notes, *hidden, *stand))
             before = environment.name
             if environment is self._file.production and known.stable is None and not first:
                 raise Blocked(
@@ -237,10 +312,12 @@ class Planner:
 
 
 def called(version: str, artefact: Artefact) -> str:
-    """Return what people call the version: a directory's own name, without the way to it.
+    """Return what people call the version: a directory's own name, without the way to it; an image's tag.
 
-    A directory without a name of its own, as ".", is called by its content's digest, shortened.
+    A directory without a name of its own, as ".", and an image without a tag are called by their digest, shortened.
     """
+    if ":" in version and (image := image_of(artefact)) is not None:
+        return image.tag or artefact.digest.removeprefix("sha256:")[:12]
     if "/" not in version and version not in (".", ".."):
         return version
     name = PurePath(version).name

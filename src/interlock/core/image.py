@@ -203,8 +203,8 @@ class BuildRequest:
 
     `image` has no digest; it is built under its tag and each of `also`, which are tags too. `context` is an absolute
     directory, `dockerfile` a path in it. `arguments` end up in the image's history and are no secrets; `secrets` are
-    (id, reference), mounted for the one RUN that asks for them. Times in the image are `epoch`, in seconds since 1970,
-    wherever the tool can have it so.
+    (id, reference), mounted for the one RUN that asks for them. All times in the image are `epoch`, in seconds since
+    1970, wherever the tool can have it so: not the commit's, since layers that a cache has would bear another one's.
     """
 
     image: Image

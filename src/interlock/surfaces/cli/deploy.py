@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "version", metavar="VERSION", nargs="?", help="a git ref, a directory (.), or the digest of an artefact"
+        "version", metavar="VERSION", nargs="?", help="a git ref, a directory (.), a digest, or an image"
     )
     parser.add_argument("--plan", metavar="FILE", help="carry out exactly this plan, if the world is still the same")
     parser.add_argument("--first", action="store_true", help="yes, production has nothing to go back to yet")
@@ -48,7 +48,7 @@ async def run(call: Call) -> Exit:
     if options.plan is not None:
         made = read(Path(options.plan))
         return await carry_out(call, replace(made, consents=await ask_for(call.state, made)))
-    planner, excused = Planner(call.state, call.file), excuse(call)
+    planner, excused = Planner(call.state, call.file, call.warn), excuse(call)
     consents = await ask_before_build(call.state, call.file, options.version)
     plan = await planner.plan(options.version, first=options.first, restart=options.restart, excuse=excused)
     if isinstance(plan, AlreadyRunning):

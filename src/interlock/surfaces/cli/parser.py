@@ -25,6 +25,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Release": {
         "check": "ask every gate now",
         "plan": "show what a deploy would do; change nothing",
+        "build": "build the image of a version, push it, and say its digest",
         "simulate": "see how often the plan would be wrong, with made-up traffic",
         "deploy": "release a version through staging to production, and follow it",
         "rollback": "go back to an earlier release",

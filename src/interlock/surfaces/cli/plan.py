@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("version", metavar="VERSION", help="a git ref, a directory (.), or the digest of an artefact")
+    parser.add_argument("version", metavar="VERSION", help="a git ref, a directory (.), a digest, or an image")
     parser.add_argument("--out", metavar="FILE", help="also write the plan, for `interlock deploy --plan FILE`")
     parser.add_argument("--first", action="store_true", help="yes, production has nothing to go back to yet")
     parser.add_argument("--restart", action="store_true", help="also when exactly this release runs already")
@@ -32,7 +32,8 @@ async def run(call: Call) -> Exit:
 
     options, file = call.options, call.file
     call.goes_on = "interrupted: a plan changes nothing"
-    plan = await Planner(call.state, file).plan(options.version, first=options.first, restart=options.restart)
+    planner = Planner(call.state, file, call.warn)
+    plan = await planner.plan(options.version, first=options.first, restart=options.restart)
     if isinstance(plan, AlreadyRunning):
         already(call, plan)
         return Exit.OK

@@ -19,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 async def run(call: Call) -> Exit:
     from interlock.app.hooks import ask_before_build
     from interlock.app.planner import AlreadyRunning, Planner
+    from interlock.core.image import image_of
     from interlock.surfaces.cli.deploy import carry_out
     from interlock.surfaces.cli.plan import already
 
@@ -26,9 +27,10 @@ async def run(call: Call) -> Exit:
     last = view.plan.stages[-1]
     artefact = last.revision.release.artefact
     first = last.replaces is None  # whoever began it has said so already
+    what = str(image_of(artefact) or artefact.digest)
     call.say(f"again {view.plan.version} of {view.run}, from the artefact {artefact.digest[:19]}…")
     consents = await ask_before_build(call.state, call.file, view.plan.version)
-    plan = await Planner(call.state, call.file).plan(view.plan.version, first=first, digest=artefact.digest)
+    plan = await Planner(call.state, call.file, call.warn).plan(view.plan.version, first=first, digest=what)
     if isinstance(plan, AlreadyRunning):
         already(call, plan)
         return Exit.OK

@@ -41,11 +41,10 @@ def tree(repository: Path, commit: str, directory: str) -> str:
     return done.stdout.decode().strip()
 
 
-def committed_at(repository: Path, commit: str) -> int:
-    """Return when a commit was made, in seconds since 1970; 0 when git does not say."""
-    done = _git(repository, "show", "--no-patch", "--format=%ct", commit)
-    said = done.stdout.decode().strip()
-    return int(said) if done.returncode == 0 and said.isdecimal() else 0
+def committed_at(repository: Path, commit: str) -> str:
+    """Return when a commit was made, in ISO 8601; "" when git does not say."""
+    done = _git(repository, "show", "--no-patch", "--format=%cI", commit)
+    return done.stdout.decode().strip() if done.returncode == 0 else ""
 
 
 def remote(repository: Path) -> str:
