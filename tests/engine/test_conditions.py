@@ -162,6 +162,30 @@ def test_an_incident_that_opens_is_seen_before_the_next_advance_at_every_moment(
         play(tell, busy())
 
 
+@pytest.mark.parametrize("gate", [GateName.NO_INCIDENT, GateName.WINDOW, GateName.ON_CALL])
+def test_every_advance_asks_anew_so_that_nothing_goes_on_after_a_gate_has_closed(gate: GateName) -> None:
+    """At whatever moment it closes: from then on no weight rises, and the old revision is not drained."""
+
+    def advances(story: Story) -> list[str]:
+        kinds = ("steer production", "drain production")
+        return [call for call in story.world.calls if call.startswith(kinds)]
+
+    for tenths in (1, 2, 5, *range(9, 400, 37)):
+
+        async def tell(story: Story, tenths: int = tenths) -> None:
+            await story.deploy(await conditional(story, ALL_OF_THEM))
+            await story.world.sleep(timedelta(seconds=tenths / 10))
+            at = next((one["rollout"] for one in story.engine.live().values()), None)
+            if at is None or at["index"] >= len(at["stage"]["steps"]) - 3:
+                return  # it has gone through: what is left of it asks nobody
+            close(story.around, gate)
+            before = advances(story)
+            await story.world.sleep(timedelta(minutes=2))
+            assert advances(story) == before, f"closed {tenths / 10} s after it began"
+
+        play(tell, busy())
+
+
 @pytest.mark.parametrize("policy", WithoutProof)
 def test_what_to_do_without_proof_is_no_way_past_an_incident(policy: WithoutProof) -> None:
     async def tell(story: Story) -> None:

@@ -65,6 +65,16 @@ class Guard:
         self._keep(gate, answer)
         return answer
 
+    async def renew(self) -> None:
+        """Ask all that is watched now, right before an advance: what was open a second ago may be closed."""
+        await asyncio.gather(*(self._renewed(gate) for gate in self._watched()))
+
+    async def _renewed(self, gate: GateName) -> None:
+        try:
+            await self.ask(gate)
+        except Exception as error:
+            self._broke(gate, error)
+
     async def run(self, tell: Callable[[Unsafe], None]) -> None:
         """Ask for ever, each gate in its own time: one that is slow holds up no other."""
         await asyncio.gather(self._flags.run(), *(self._keep_asking(gate, tell) for gate in self._watched()))
@@ -78,8 +88,8 @@ class Guard:
     async def _try(self, gate: GateName, tell: Callable[[Unsafe], None]) -> None:
         try:
             await self._look(gate, tell)
-        except Exception as error:  # our own fault: not to know is to hold, and asking goes on
-            self._keep(gate, Answer(False, f"could not be asked: {error!r}"))
+        except Exception as error:
+            self._broke(gate, error)
 
     async def _look(self, gate: GateName, tell: Callable[[Unsafe], None]) -> None:
         if gate is GateName.NO_INCIDENT:
@@ -122,6 +132,10 @@ class Guard:
         rollout = self._rollout()
         if rollout.exposed and rollout.weight != NONE and not rollout.going_back and not rollout.retracting:
             tell(Unsafe(self._ports.clock.now(), reason, quarantine=False))
+
+    def _broke(self, gate: GateName, error: Exception) -> None:
+        """Our own fault: not to know is to hold, and asking goes on."""
+        self._keep(gate, Answer(False, f"could not be asked: {error!r}"))
 
     def _keep(self, gate: GateName, answer: Answer) -> None:
         self.answers[gate], self._asked[gate] = answer, self._ports.clock.monotonic()

@@ -40,6 +40,7 @@ def held_at_most(stage: Stage) -> timedelta:
 
 async def until_open(scene: Scene) -> None:
     """Wait while the world around says no, as long as a hold may last: that is no trouble of the step's own."""
+    await scene.guard.renew()
     said, deadline = "", scene.deadline(held_at_most(scene.rollout().stage))
     while (closed := scene.guard.closed) and not deadline.over:
         if closed != said:

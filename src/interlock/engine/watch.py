@@ -46,6 +46,9 @@ async def watch(scene: Scene, step: Watch) -> Outcome:
             continue
         missing = _missing(scene, step)
         if missing is None:
+            await scene.guard.renew()
+            missing = scene.guard.closed or None
+        if missing is None:
             requests = sentinel.tally.canary.completed - counted
             if step.until is Until.PROVEN and sentinel.judgement.synthetic:
                 return _proven_by_load(scene, step, requests)
