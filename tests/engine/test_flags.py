@@ -167,7 +167,7 @@ def test_traffic_goes_back_a_quarter_of_a_second_after_the_flags_were_commanded_
         assert (await story.store.run(run))[-1].over is healed
         assert (await story.world.instances("production-v2") == ()) is healed
         for told_to in (story.flags.fails, story.flags.hangs, story.flags.lost):
-            told_to.clear()  # type: ignore[attr-defined]
+            told_to.clear()
         ended = await story.ends(run)
         assert (ended.phase, ended.quarantine) == (Phase.ROLLED_BACK, False)
         assert story.flags.flags[FLAG] == BEFORE

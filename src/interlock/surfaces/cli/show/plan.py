@@ -12,7 +12,25 @@ from interlock.app.words import brief
 from interlock.core.hooks import TOLD
 from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain
-from interlock.core.steps import Drain, Gate, Load, Migrate, Retire, Settle, SetWeight, Smoke, Start, Step, Watch, spell
+from interlock.core.steps import (
+    CaptureFlags,
+    ConfirmFlags,
+    Drain,
+    Gate,
+    Load,
+    Migrate,
+    PullFlags,
+    RestoreFlags,
+    Retire,
+    SetFlag,
+    Settle,
+    SetWeight,
+    Smoke,
+    Start,
+    Step,
+    Watch,
+    spell,
+)
 
 References = Mapping[str, Sequence[tuple[str, str]]]
 """By environment: (variable, reference) of each secret; values are in no plan."""
@@ -43,6 +61,7 @@ def document(plan: Plan, references: References) -> dict[str, Any]:
                 "environment": stage.environment,
                 "steps": [str(step) for step in stage.steps],
                 "rollback": [str(step) for step in stage.rollback],
+                "retract": [str(step) for step in stage.retract],
                 "replaces": stage.replaces.name if stage.replaces else None,
                 "revision": stage.revision.name,
                 "seconds_at_best": stage.shortest.total_seconds(),
@@ -59,11 +78,10 @@ def document(plan: Plan, references: References) -> dict[str, Any]:
 
 
 def _stage(stage: Stage, secrets: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
-    new, old = stage.revision, stage.replaces
-    configuration = new.release.configuration
-    yield f"{stage.environment}: {stage.strategy.value} on {stage.entrance.address}:{stage.entrance.port}"
-    yield f"  + {new.name}: {new.release.version}, {configuration.instances} × {' '.join(configuration.command)}"
-    yield f"  - {old.name}: {old.release.version}" if old else "  - nothing runs there yet"
+    if stage.flag_alone:
+        yield f"{stage.environment}: flags alone; {stage.revision.release.version} runs there and stays"
+    else:
+        yield from _sides(stage)
     for variable, reference in secrets:
         yield f"  secret {variable} from {reference}"
     yield f"  takes {brief(stage.shortest)} at best, {brief(stage.longest)} at worst"
@@ -75,10 +93,21 @@ def _stage(stage: Stage, secrets: Sequence[tuple[str, str]], width: int) -> Iter
     yield from _criteria(stage, width)
     yield "  steps"
     yield from _numbered(stage.steps)
+    if stage.retract:
+        yield "  when a flag's step is bad, at 100 % of the traffic"
+        yield from _numbered(stage.retract)
     yield "  rollback"
     yield from _numbered(stage.rollback)
     if stage.not_undone:
         yield from _wrapped("  ! ", stage.not_undone, width)
+
+
+def _sides(stage: Stage) -> Iterator[str]:
+    new, old = stage.revision, stage.replaces
+    configuration = new.release.configuration
+    yield f"{stage.environment}: {stage.strategy.value} on {stage.entrance.address}:{stage.entrance.port}"
+    yield f"  + {new.name}: {new.release.version}, {configuration.instances} × {' '.join(configuration.command)}"
+    yield f"  - {old.name}: {old.release.version}" if old else "  - nothing runs there yet"
 
 
 def _criteria(stage: Stage, width: int) -> Iterator[str]:
@@ -115,7 +144,7 @@ def _sign(step: Step) -> str:
             return "+"
         case Migrate():
             return "!"
-        case SetWeight() | Settle():
+        case SetWeight() | Settle() | SetFlag() | PullFlags() | RestoreFlags():
             return "~"
         case Drain() | Retire():
             return "-"
@@ -132,6 +161,8 @@ def _limit(step: Step) -> str:
             return f"at most {spell(patience)}"
         case Migrate(migration=migration):
             return f"within {spell(migration.timeout)}"
+        case SetFlag(within=within) | CaptureFlags(within=within) | ConfirmFlags(within=within):
+            return f"within {spell(within)}"
         case Watch(duration=duration, patience=patience) if duration:
             return f"holds {spell(patience)} more at most"
     return ""
