@@ -24,6 +24,7 @@ from interlock.adapters.secrets import kept
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app import context as contexts
 from interlock.app.context import Context
+from interlock.app.registries import registry
 from interlock.app.secrets import value
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import who
@@ -164,11 +165,7 @@ class Builds:
 
     async def registry(self, image: Image, access: Access) -> Registry:
         """Return the image's registry, as whoever we are to it."""
-        if access.user and access.password_secret:
-            credential: Credential | None = Credential(access.user, value(access.password_secret))
-        else:
-            credential = await v2.found(image.registry, image.repository)
-        return v2.V2(image.registry, access, credential)
+        return await registry(image, access, value)
 
     async def _built(self, source: ImageSource, place: str, ref: str | None) -> Artefact:
         done = await self.docker_build_push(source.image.name, context=place, ref=ref)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from interlock.core.incidents import Incident
 from interlock.core.on_call import Person
 from interlock.core.release import Release
 from interlock.core.secrecy import hidden
+from interlock.core.verification import Verification
 from interlock.engine.ports import Outside
 
 
@@ -59,6 +60,19 @@ class Kinds:
         return answer
 
 
+class Images:
+    """Those who can prove something of an image; imported only where that is demanded."""
+
+    def __init__(self, secret: Callable[[str], str]) -> None:
+        self._secret = secret
+
+    async def verified(self, demanded: Verification, release: Release, within: timedelta) -> Answer:
+        """Look at what is attached to it in its registry."""
+        from interlock.app.registries import verified
+
+        return await verified(demanded, release, within, self._secret)
+
+
 def surroundings(state: StateDirectory) -> Outside:
     """Return everybody whom this state directory's keeper may ask."""
 
@@ -86,4 +100,4 @@ def surroundings(state: StateDirectory) -> Outside:
             hooks.Program: Programs(secret, hide),
         }
     )
-    return Outside(kinds, kinds, kinds, Feeds(feed), kinds)
+    return Outside(kinds, kinds, kinds, Feeds(feed), kinds, Images(secret))

@@ -104,7 +104,7 @@ class ImageBlock(Block):
     )
     target: str = Field(_source.target, description="build this stage; by default the last one")
     platforms: tuple[PlatformName, ...] = Field(
-        _source.platforms, strict=False, description="such as `linux/amd64`; by default this machine's own"
+        (), strict=False, description="such as `linux/amd64`; by default this machine's own"
     )
     builder: Literal["auto", "docker", "buildah", "podman"] = Field(
         "auto", description="what builds it: `auto` takes the first that is here, in the order docker, buildah, podman"

@@ -196,6 +196,14 @@ class Access:
     ca: str = ""
     insecure: bool = False
 
+    def references(self) -> tuple[str, ...]:
+        """Return the secrets that are needed, as the file names them."""
+        return (self.password_secret,) if self.password_secret else ()
+
+    def sealed(self, fingerprints: Mapping[str, str]) -> Access:
+        """Name the secret by its fingerprint in place of its reference; raise KeyError when it has none."""
+        return replace(self, password_secret=fingerprints[self.password_secret]) if self.password_secret else self
+
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:

@@ -19,7 +19,7 @@ from interlock.core.image import Access
 
 STATEMENT = "application/vnd.in-toto+json"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
-_SIMPLE = "cosign container image signature"
+_SIMPLE = ("cosign container image signature", SIGNED)
 _SBOM = ("https://spdx.dev/Document", "https://cyclonedx.org/bom")
 _PROVENANCE = ("https://slsa.dev/provenance/",)
 
@@ -73,8 +73,8 @@ def kind_of(predicate: str) -> Kind | None:
 def simple_signing(payload: bytes) -> str:
     """Return the digest that a simple signing payload is about; raise ValueError when it is no such payload."""
     critical = _mapping(_json(payload), "critical")
-    if critical.get("type") != _SIMPLE:
-        raise ValueError(f'expected the type "{_SIMPLE}"')
+    if critical.get("type") not in _SIMPLE:
+        raise ValueError(f'expected the type "{_SIMPLE[0]}"')
     digest = _mapping(critical, "image").get("docker-manifest-digest")
     if not isinstance(digest, str) or not digest:
         raise ValueError("it names no digest")

@@ -45,7 +45,8 @@ class Buildah:
         yield from flags("--secret", files.secrets(request))
         yield from ("--platform", ",".join(map(str, request.platforms))) if request.platforms else ()
         yield from ("--target", request.target) if request.target else ()
-        yield "--layers" if request.cache else "--no-cache"
+        yield "--layers"  # also without a cache: else all is one layer, and the digest another
+        yield from () if request.cache else ("--no-cache",)
         yield from self._login(request, pushing)
         yield request.context
 
