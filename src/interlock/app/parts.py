@@ -22,6 +22,7 @@ from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy import Envoy
 from interlock.adapters.workload.process import Migrations, Processes
+from interlock.app.flag_sources import flag_sources
 from interlock.app.outside import surroundings
 from interlock.app.readers import readers
 from interlock.app.state import StateDirectory
@@ -107,6 +108,6 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     courier = Courier(store, clock, lambda plan: readers(state, store, clock, plan))
     load, outside = LoopbackLoader(), surroundings(state)
     migrations = Migrations(host, state.instances, clock, state.label, state.artefacts, state.secrets)
-    kept = (recordings, outside, SshSignatures(), migrations)
+    kept = (recordings, outside, SshSignatures(), migrations, flag_sources(state))
     ports = Ports(processes, envoy, metrics, prober, store, clock, load, *kept)
     return Parts(ports, processes, envoy, courier, migrations)

@@ -1,0 +1,57 @@
+"""How does a person or a program move one flag, whichever surface they use?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from interlock.app.planner import NONE, Excuse
+from interlock.app.secrets import keep
+from interlock.app.standing import known, sealed
+from interlock.app.state import StateDirectory
+from interlock.app.verbs import App, who
+from interlock.config.file import File
+from interlock.core.conditions import Conditions
+from interlock.core.flag import OFF, Flag
+from interlock.core.toggle import Toggle, Toggled, sane, understood
+
+_WITHIN = timedelta(seconds=60)
+
+
+async def toggle_feature_flag(
+    app: App,
+    file: File,
+    flag_name: str,
+    action: str,
+    environment: str,
+    rollout_percentage: int | None = None,
+    *,
+    wait: bool = False,
+    excuse: Excuse = NONE,
+) -> Toggled:
+    """Enable or disable a flag, or give it to a percentage of users; return how it stood and stands, read back.
+
+    `action` is enable (with the percentage that it has, where none is given), disable, or update_strategy (which needs
+    a percentage from 0 to 100, and enables; 0 disables). With `wait` it returns when clients must know of it.
+    Raises TogglingError for what cannot be meant, Blocked while a rollout has the flag (but for disable) and, for more
+    users, past a closed gate that no `excuse` is for, and FlagsError when it could not be moved.
+    """
+    name = sane(flag_name)
+    meant, percentage = understood(action, rollout_percentage)
+    where = known(file, environment)
+    one = Flag(name, sealed(app.state, where))
+    conditions = Conditions() if percentage == OFF else _asked(app.state, where.conditions, excuse)
+    wanted = Toggle(file.service, environment, one, meant, percentage, who(), app.channel, conditions, wait)
+    return await app.toggle(wanted, _longest(wanted))
+
+
+def _asked(state: StateDirectory, declared: Conditions, excuse: Excuse) -> Conditions:
+    """Return what is asked before more users get a feature: of what is declared, what is not about a release."""
+    narrowed = Conditions(incidents=declared.incidents, window=declared.window)
+    excuse.check([narrowed])
+    return replace(excuse, fixes="").applied(narrowed.sealed(keep(state.secrets, narrowed.references())))
+
+
+def _longest(wanted: Toggle) -> timedelta:
+    """Return how long it may take at most, gates and waiting for clients included."""
+    return _WITHIN + (wanted.flag.source.refresh * 2 if wanted.wait else timedelta(0))
