@@ -3,6 +3,7 @@
 
 DEMO := .venv/ready
 DEV := .venv/ready-dev
+UNLEASH := .venv/unleash/ready
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -44,7 +45,7 @@ help:
 demo: $(DEMO)
 	@$(BIN)/interlock demo
 
-test: lint parts
+test: lint parts $(UNLEASH)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: $(DEV)
@@ -53,7 +54,7 @@ lint: $(DEV)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --cache-dir .venv/import-linter
 
-bench: $(DEV) parts
+bench: $(DEV) parts $(UNLEASH)
 	@$(BIN)/python -m bench $(ARGS)
 
 # Simulated rollouts, then real ones; scenarios chosen by --only are simulated ones.
@@ -64,7 +65,7 @@ bench-judge: $(DEV)
 # The real programs that tests and measurements drive, each with the package that has it.
 PARTS := wrk:wrk prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager ssh-keygen:openssh-client curl:curl \
 	buildah:buildah docker-registry:docker-registry dockerd:docker.io podman:podman runc:runc iptables:iptables \
-	busybox:busybox-static sshd:openssh-server pg_ctlcluster:postgresql npm:npm
+	busybox:busybox-static sshd:openssh-server openssl:openssl pg_ctlcluster:postgresql npm:npm
 MISSING = $(shell for part in $(PARTS); do command -v $${part%%:*} >/dev/null || echo $${part##*:}; done)
 # Debian starts what it installs: for that time nothing may be started, and nothing is at the next boot.
 POLICY := /usr/sbin/policy-rc.d
@@ -76,6 +77,12 @@ parts:
 		echo "Installing $$part"; $(call APT,$$part) && { systemctl disable $$part >/dev/null 2>&1; true; } \
 			|| echo "$$part could not be installed here (Debian, Ubuntu: apt install $$part): tests that need it say so" >&2; \
 	done
+
+# The flag server that tests drive, each package as its lock has it, which names no registry; no package's scripts run.
+$(UNLEASH): tests/unleash/package.json tests/unleash/package-lock.json | $(DEV) parts
+	@mkdir -p $(@D) && cp $^ $(@D) && echo 'Installing Unleash for tests' && \
+		(cd $(@D) && npm ci --ignore-scripts --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null) && touch $@ || \
+		echo 'Unleash could not be installed here (it takes npm and Node 20): tests that need it say so' >&2
 
 $(DEMO): requirements.txt pyproject.toml $(STALE)
 	@python="$(PYTHON)"; \

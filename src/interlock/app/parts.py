@@ -20,7 +20,7 @@ from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.signatures.ssh import SshSignatures
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
-from interlock.adapters.traffic.envoy import Envoy
+from interlock.adapters.traffic.envoy import Envoy, SharedFront
 from interlock.adapters.workload.process import Migrations, Processes
 from interlock.app.flag_sources import flag_sources
 from interlock.app.outside import surroundings
@@ -98,7 +98,8 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     refuse_network_file_system(state.path)
     host, clock = LocalHost(), SystemClock()
     processes = Processes(host, state.instances, clock, state.label, state.artefacts, state.secrets, check)
-    envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries)
+    front = SharedFront(host, *state.shared, clock)
+    envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries, front=front)
     collected = PrometheusMetrics(lambda name: (state.secrets / name).read_text().strip(), clock)
     metrics = MetricsTogether(
         EnvoyMetrics(envoy.socket, clock), ExposedMetrics(processes), collected, elsewhere=collected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -92,9 +92,30 @@ class StateDirectory:
         return self.path / "envoy"
 
     @property
+    def shared(self) -> tuple[Path, Path]:
+        """What all projects of this user share: the files of the Envoy in front of theirs, and where its socket is.
+
+        INTERLOCK_FRONT names another place, such as a test's own.
+        """
+        named = os.environ.get("INTERLOCK_FRONT")
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        directory = Path(named).expanduser().resolve() if named else home.resolve() / "interlock-front"
+        return directory, replace(self, path=directory).runtime
+
+    @property
     def instances(self) -> Path:
         """The instances' records and logs."""
         return self.path / "instances"
+
+    @property
+    def plans(self) -> Path:
+        """The plans that were made to be started by their hash."""
+        return self.path / "plans"
+
+    @property
+    def mcp_token(self) -> Path:
+        """The token with which agents come in over HTTP; readable by this user only."""
+        return self.path / "mcp-token"
 
     @property
     def recordings(self) -> Path:
@@ -115,6 +136,11 @@ class StateDirectory:
     def keeper_log(self) -> Path:
         """What the keeper wrote."""
         return self.path / "keeper.log"
+
+    @property
+    def api_token(self) -> Path:
+        """What whoever speaks to our HTTP API must show; readable by this user only."""
+        return self.path / "api-token"
 
     @property
     def socket(self) -> Path:

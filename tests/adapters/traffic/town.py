@@ -18,7 +18,7 @@ from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
 from interlock.adapters.http import Connection, Headers, HttpError, Response, ask
 from interlock.adapters.metrics.envoy import EnvoyMetrics
-from interlock.adapters.traffic.envoy import Envoy
+from interlock.adapters.traffic.envoy import Envoy, SharedFront
 from interlock.adapters.traffic.envoy.files import Files
 from interlock.core.health import Probe
 from interlock.core.release import Artefact, Configuration, Entrance, Release, Revision, Sticky, StickyBy
@@ -103,8 +103,9 @@ class Instance:
 class Town:
     """A real Envoy, its environment "production", and whoever is asked for."""
 
-    def __init__(self, place: Path, *, retries: bool = True) -> None:
+    def __init__(self, place: Path, *, retries: bool = True, front: SharedFront | None = None) -> None:
         self.place, self.label, self.retries = place, f"test-{uuid.uuid4()}/envoy", retries
+        self.front = front
         self.host, self.clock = LocalHost(), SystemClock()
         self.envoy = self.successor()
         self.metrics = EnvoyMetrics(self.envoy.socket, self.clock)
@@ -115,7 +116,8 @@ class Town:
     def successor(self) -> Envoy:
         """Return the adapter anew, as after the keeper's death: nothing is known but what is on disk."""
         here = self.place
-        return Envoy(LocalHost(), here / "envoy", here / "run", self.clock, self.label, retries=self.retries, workers=2)
+        files, label = (here / "envoy", here / "run"), self.label
+        return Envoy(LocalHost(), *files, self.clock, label, retries=self.retries, workers=2, front=self.front)
 
     async def open(self, entrance: Entrance | None = None) -> None:
         """Open production at a free port."""
@@ -215,10 +217,12 @@ class Load:
 
 
 @asynccontextmanager
-async def a_town(*, retries: bool = True, place: Path | None = None) -> AsyncIterator[Town]:
+async def a_town(
+    *, retries: bool = True, place: Path | None = None, front: SharedFront | None = None
+) -> AsyncIterator[Town]:
     """Give a test its town, and leave nothing of it. The place has a short path, as sockets need."""
     where = place or Path(tempfile.mkdtemp(prefix="interlock-"))
-    town = Town(where, retries=retries)
+    town = Town(where, retries=retries, front=front)
     try:
         yield town
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from interlock.adapters.traffic.envoy.admin import CDS, LDS, Admin, eds
 from interlock.adapters.traffic.envoy.config import Resource
 from interlock.adapters.traffic.envoy.cuts import LARGEST, cut_requests, older
 from interlock.adapters.traffic.envoy.files import Files
+from interlock.adapters.traffic.envoy.front import SharedFront
 from interlock.adapters.traffic.envoy.keys import keys
 from interlock.adapters.traffic.envoy.port import obstacle
 from interlock.adapters.traffic.envoy.process import FLUSH, EnvoyProcess, socket_in
 from interlock.adapters.traffic.envoy.routes import Routes
+from interlock.adapters.traffic.envoy.shared import Claim
 from interlock.adapters.traffic.envoy.xds import Xds
 from interlock.core.release import Entrance, Revision
 from interlock.core.route import Route
@@ -38,7 +41,8 @@ class Envoy:
     """One Envoy for every environment of a project.
 
     `directory` holds its files, `runtime` its admin socket (a short path), `label` finds its process again. Without
-    `retries` a connection that is refused is a failed request: for benchmarks, which must not hide one.
+    `retries` a connection that is refused is a failed request: for benchmarks, which must not hide one. An entrance
+    that shares its port has its own listener on loopback, behind the `front`.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Envoy:
         *,
         retries: bool = True,
         workers: int | None = None,
+        front: SharedFront | None = None,
     ) -> None:
         self.socket = Path(socket_in(runtime))
         self._host, self._clock = host, clock
@@ -61,20 +66,29 @@ class Envoy:
         self._routes = Routes(self._files, self._admin, self._xds, clock, retries=retries)
         self._starting, self._shaping = asyncio.Lock(), asyncio.Lock()
         self._closed = False
+        self._front, self._owner = front, label.removesuffix("/envoy").replace(":", "-")
 
     # --- entrances
 
     async def open(self, environment: str, entrance: Entrance) -> None:
         _check_name("environment", environment)
         self._closed = False
-        if not await self._listens(environment, entrance):
-            self._check_port(environment, entrance)
+        if entrance.front is None and self._front is not None:
+            await self._front.withdraw(self._claimant(environment))
+        own = await self._behind(environment, entrance)
+        if not await self._listens(environment, own):
+            self._check_port(environment, own)
         await self._ensure_running()
         async with self._shaping:
-            await self._put_listener(environment, entrance)
+            await self._put_listener(environment, own)
+        if own is not entrance:
+            await self._share(environment, entrance, own)
 
     async def close(self, within: timedelta) -> None:
         self._closed = True
+        if self._front is not None:
+            for environment in self._environments():
+                await self._front.withdraw(self._claimant(environment))
         async with self._starting:
             if await self._process.running() is not None:
                 await self._finish(within)
@@ -83,7 +97,16 @@ class Envoy:
                 self._files.put(self._files.lds, [])
 
     async def supervise(self) -> None:
-        """Keep Envoy running while an environment is open, with back-off; when we are cancelled it lives on."""
+        """Keep Envoy running while an environment is open, and the one in front; when we are cancelled they live on."""
+        if self._front is None:
+            await self._supervise()
+            return
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._supervise())
+            both.create_task(self._front.supervise())
+
+    async def _supervise(self) -> None:
+        """Start it again when it has ended, with back-off."""
         pause = _FIRST_PAUSE
         while True:
             began = self._clock.monotonic()
@@ -95,6 +118,29 @@ class Envoy:
             steady = self._clock.monotonic() - began > _STEADY_AFTER.total_seconds()
             pause = _FIRST_PAUSE if steady or not self._wanted() else min(2 * pause, _LONGEST_PAUSE)
             await self._clock.sleep(pause)
+
+    def _claimant(self, environment: str) -> str:
+        return f"{self._owner}-{environment}"
+
+    async def _behind(self, environment: str, entrance: Entrance) -> Entrance:
+        """Return the entrance on loopback that stands behind a shared port; the entrance itself where none is shared.
+
+        The proxy in front appends the user's address to X-Forwarded-For: one hop more is believed than the file says.
+        """
+        if entrance.front is None:
+            return entrance
+        known = self._files.entrance(environment)
+        port = known.port if known is not None and known.front is not None else await self._host.free_port()
+        sticky = replace(entrance.sticky, trusted_hops=entrance.sticky.trusted_hops + 1)
+        return replace(entrance, port=port, address="127.0.0.1", sticky=sticky)
+
+    async def _share(self, environment: str, entrance: Entrance, own: Entrance) -> None:
+        if self._front is None or entrance.front is None:
+            raise TrafficError(f"{environment} is to share port {entrance.port}, and nothing is there to share it with")
+        said = f"{environment} of {self._files.directory.parent}"
+        target = f"{own.address}:{own.port}"
+        owner = self._claimant(environment)
+        await self._front.claim(Claim(owner, said, entrance.address, entrance.port, entrance.front, target))
 
     # --- endpoints
 
