@@ -6,10 +6,14 @@ import asyncio
 import inspect
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.unleash.server import UnleashServer
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +30,19 @@ def needs() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def unleash() -> Iterator[UnleashServer]:
+    """Return a real Unleash that runs; made when first asked for, and each test uses flags of its own."""
+    from tests.unleash.server import missing, unleash_server
+
+    if reason := missing():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}: CI runs every test, so `make test` has to install it")
+        pytest.skip(reason)
+    with unleash_server() as server:
+        yield server
 
 
 @pytest.hookimpl(tryfirst=True)
