@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -49,6 +50,22 @@ def says(answer: bytes) -> Serve:
         await reader.read()  # until the other side has enough
 
     return serve
+
+
+async def test_no_question_is_written_into_the_log_where_its_address_may_hold_a_token() -> None:
+    written: list[str] = []
+    log = logging.getLogger()
+    handler, level = logging.Handler(), log.level
+    handler.emit = lambda record: written.append(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)  # as the keeper's is
+    try:
+        async with server(says(b"HTTP/1.1 204 No Content\r\n\r\n")) as url:
+            await ask("POST", f"{url}/services/T0K3N?key=geheim", timeout=SOON)
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    assert written == []
 
 
 async def test_an_answer_comes_whole_with_its_status() -> None:

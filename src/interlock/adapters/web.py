@@ -145,6 +145,7 @@ async def _ask(
 
     import httpx2  # imported late: looking at a rollout must be quick
 
+    _say_nothing()
     seconds = timeout.total_seconds()
     try:
         async with (
@@ -167,6 +168,15 @@ async def _ask(
         raise WebError(f"{shown(url)} cannot be reached: {_plainly(error)}") from error
     except UnicodeEncodeError:  # which quotes all that was to be sent
         raise WebError(f"{shown(url)} was not asked: a character in its token or address cannot be sent") from None
+
+
+@cache
+def _say_nothing() -> None:
+    """Keep the library from writing into our log whom it asks: it writes whole addresses, with the tokens in them."""
+    import logging
+
+    for library in ("httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 @cache
