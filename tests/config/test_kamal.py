@@ -74,7 +74,7 @@ hooks_path: .kamal/hooks
 secrets_path: .kamal/secrets
 brand_new_setting: {of: tomorrow}
 """
-SMALL = "service: shop\nimage: acme/shop\nservers: {web: {hosts: [192.0.2.1], cmd: run}}\n"
+SMALL = "service: shop\nimage: acme/shop\nservers: {web: {hosts: [192.0.2.1]}}\n"
 
 
 def converted(place: Path, text: str, **destinations: str) -> Converted:
@@ -143,6 +143,14 @@ def test_what_is_made_can_be_read_and_means_the_same(tmp_path: Path) -> None:
         ("RAILS_MASTER_KEY", "env:RAILS_MASTER_KEY"),
     )
     assert (configuration.readiness.path, configuration.readiness.timeout.total_seconds()) == ("/alive", 2.5)
+    image, container = file.image, configuration.container
+    assert image is not None and container is not None
+    assert (str(image.image), image.context, image.dockerfile) == ("ghcr.io/acme/hey", "./app", "Dockerfile.production")
+    assert (image.target, [*map(str, image.platforms)]) == ("final", ["linux/amd64", "linux/arm64"])
+    assert image.secrets == (("GITHUB_TOKEN", "env:GITHUB_TOKEN"),) and image.arguments == (("RUBY", "3.4"),)
+    assert (container.port, container.volumes, container.keep_images) == (3000, ("/data:/rails/storage",), 3)
+    assert (container.log.driver, container.log.options) == ("local", (("max-size", "10m"),))
+    assert (container.cpus, configuration.memory_max) == (2.0, 512 * 1024 * 1024)
     times = (configuration.start_within, configuration.drain_within, entrance.request_timeout)
     assert [one.total_seconds() for one in times] == [45, 20, 10]
 
@@ -180,8 +188,9 @@ def test_erb_is_kept_as_a_comment_and_never_evaluated(tmp_path: Path) -> None:
 
 
 def test_what_only_erb_knew_is_named_as_left_to_do(tmp_path: Path) -> None:
-    made = converted(tmp_path, SMALL.replace("cmd: run", "cmd: '<%= ENV.fetch(\"CMD\") %>'"))
-    assert "ENV.fetch" in made.text
+    made = converted(tmp_path, SMALL.replace("acme/shop", "acme/<%= ENV.fetch('NAME') %>"))
+    assert "#image:" in made.text and "ENV.fetch" in made.text
+    assert any("image" in one or "docker" in one for one in made.to_do), made.to_do
 
 
 @pytest.mark.parametrize(
