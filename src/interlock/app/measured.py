@@ -18,14 +18,16 @@ async def understood(
     criteria: Criteria | None, fingerprints: Mapping[str, str], state: StateDirectory
 ) -> Criteria | None:
     """Return the criteria as a plan has them; raise Blocked when a Prometheus does not understand what it is asked."""
-    if criteria is None or not (criteria.counted or any(one.source for one in criteria.metrics)):
+    cohort = criteria.cohort if criteria else None
+    named = (*criteria.metrics, *(cohort.metrics if cohort else ())) if criteria else ()
+    if criteria is None or not (criteria.counted or any(one.source for one in named)):
         return criteria
     from interlock.adapters.metrics.prometheus import PrometheusMetrics  # imported late: few files name one
 
     sealed = criteria.sealed(fingerprints)
     asks = PrometheusMetrics(lambda name: (state.secrets / name).read_text().strip(), SystemClock(), within=_WITHIN)
     try:
-        await asks.check(sealed.metrics, sealed.counted)
+        await asks.check((*sealed.metrics, *(sealed.cohort.metrics if sealed.cohort else ())), sealed.counted)
     except MetricsError as error:
         raise Blocked(f"the release could not be judged: {error}") from error
     return sealed

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from interlock.core.cohort import Cohort
 from interlock.core.metric import Counted, Metric, Prometheus
 
 
@@ -37,6 +38,7 @@ class Criteria:
     answered within `hang_after` counts as failed. `metrics` are kinds of bad events that the application counts itself;
     each must stay below its limit, and be proven, like failures. `baseline` is beside what a release is judged; only
     `stable` excuses what befalls both sides. `counted` is who counts the requests, where it is not the proxy.
+    `cohort` tells requests with a feature flag from those without: while some users have it, both are compared.
     """
 
     error_rate: float = 0.01
@@ -57,6 +59,7 @@ class Criteria:
     baseline: Control = Control.STABLE
     metrics: tuple[Metric, ...] = ()
     counted: Counted | None = None
+    cohort: Cohort | None = None
 
     def references(self) -> Iterator[str]:
         """Yield the secrets that sources need, as the file names them."""
@@ -72,8 +75,10 @@ class Criteria:
 
         metrics = tuple(replace(one, source=seal(one.source)) if one.source else one for one in self.metrics)
         counted = self.counted and replace(self.counted, source=seal(self.counted.source))
-        return replace(self, metrics=metrics, counted=counted)
+        cohort = self.cohort and replace(self.cohort, source=self.cohort.source and seal(self.cohort.source))
+        return replace(self, metrics=metrics, counted=counted, cohort=cohort)
 
     def _sources(self) -> Iterator[Prometheus]:
         yield from (one.source for one in self.metrics if one.source is not None)
         yield from (self.counted.source,) if self.counted else ()
+        yield from (self.cohort.source,) if self.cohort and self.cohort.source else ()

@@ -13,7 +13,13 @@ def standards(criteria: Criteria | None, answers: float, *, first: bool) -> tupl
     """Say what is unusual about the criteria; `answers` of stable's last hour are known. A `first` release has none."""
     if criteria is None:
         return ()
-    return (*_baseline(criteria, answers, first), *_counted(criteria), *_metrics(criteria))
+    return (*_baseline(criteria, answers, first), *_counted(criteria), *_metrics(criteria), *_cohort(criteria))
+
+
+def _cohort(criteria: Criteria) -> tuple[str, ...]:
+    if criteria.cohort is None:
+        return ()
+    return (f"while a flag is given to some users, those with it are judged beside those without: {criteria.cohort}",)
 
 
 def _baseline(criteria: Criteria, answers: float, first: bool) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from interlock.core.tally import Tally
 from interlock.core.watching import BLIND_FROM, compared
 from interlock.core.weight import ALL, NONE, Weight
 from interlock.engine.claim import Claim
+from interlock.engine.exposed import Exposed
 from interlock.engine.ports import Ports, look
 from interlock.engine.recorder import Recorder
 from interlock.engine.synthetic import Synthetic
@@ -80,6 +81,7 @@ class Sentinel:
         self._known = history if self.criteria.counted is None else History()
         self.evidence: Evidence = begin(self.criteria, self._planned, history=self._known.baseline)
         self.synthetic = Synthetic(stage, self.criteria)
+        self.exposed = Exposed(self.criteria, self._planned)
         self.judgement: Judgement = judge_both(self.evidence, self.synthetic.evidence)
         self.tally = Tally(before=self._known.baseline)
         self.recorder = Recorder(ports, rollout(), self.evidence, lambda: self.tally.stable)
@@ -130,6 +132,7 @@ class Sentinel:
         recalled = _recalled(kept, rollout)
         try:
             self.synthetic.recover(kept.get("load"))
+            self.exposed.recover(kept.get("cohort"))
             self.evidence, self.tally, self._reading = _evidence(kept, self.criteria)
         except (KeyError, ValueError):  # written by another version: to look afresh is better than not to look
             self.recorder.resumed(rollout, None, rollout.weight, rollout.observed)
@@ -186,6 +189,7 @@ class Sentinel:
         """
         self.evidence = step(self.evidence)
         self.synthetic.stepped(self._rollout())
+        self.exposed.stepped()
         self.rejudge()
         self._proving, self._straddles, self._sampled = self._rollout().weight, True, None
         self.share = self._share_at(self._proving)
@@ -194,6 +198,7 @@ class Sentinel:
     def begin_anew(self) -> None:
         """Judge from here on only: what was seen before was the work of a flag that nobody has any more."""
         self.evidence = begin(self.criteria, self._planned, history=self._known.baseline)
+        self.exposed.begin_anew()
         self._lately.clear()
         self._sampled, self._straddles = None, True
         self.rejudge()
@@ -213,6 +218,7 @@ class Sentinel:
             "reading": plain(self._reading),
             "tally": plain(self.tally),
             "load": self.synthetic.record(),
+            "cohort": self.exposed.record(),
             "observed": rollout.observed.total_seconds(),
             "stay": plain(self._stay()),
             "step_since": rollout.step_since.isoformat(),
@@ -290,7 +296,8 @@ class Sentinel:
         stable = stage.replaces.name if stage.replaces and not stage.flag_alone else None
         names = tuple(name for name in (stage.revision.name, stable) if name is not None)
         try:
-            reading = await self._ports.metrics.read(names, self.criteria.metrics, self.criteria.counted)
+            metrics = (*self.criteria.metrics, *self.exposed.metrics)
+            reading = await self._ports.metrics.read(names, metrics, self.criteria.counted)
         except MetricsError as error:
             self.unseen = str(error)
             self._weigh(rollout, Sample(self._ports.clock.monotonic(), LOOK_EVERY, None, None))
@@ -301,7 +308,7 @@ class Sentinel:
         if stage.revision.name in reading.revisions:
             self._blind_since = self._sampled
         if sample is not None:
-            self._accept(rollout, sample, tell)
+            self._accept(rollout, self.exposed.take(rollout, sample), tell)
 
     def _uncounted(self, rollout: Rollout, reading: Reading) -> str:
         """Say which revision with traffic nobody counts: that is blindness, not silence."""
@@ -327,6 +334,8 @@ class Sentinel:
         self._weigh(rollout, sample)
         if self.judged and self.judgement.verdict is Verdict.FAIL and not rollout.going_back:
             tell(Unsafe(at, accusation(self.judgement), quarantine=True))
+        elif self.judged and not rollout.going_back and (bad := self.exposed.accusation):
+            tell(Unsafe(at, bad, quarantine=True))
         if sample.canary is not None and weight != NONE:
             self._lately.append(sample.canary)
             if self.judged and (gone := given_up(self._lately, self.tally.stable)):
@@ -431,6 +440,7 @@ def live(sentinel: Sentinel) -> Mapping[str, Any]:
         "route": None if world is None or world.route is None else plain(world.route),
         "tally": plain(sentinel.tally),
         "load": sentinel.synthetic.live(),
+        "cohort": sentinel.exposed.live(),
         "share": {"canary": sentinel.share.canary, "stable": sentinel.share.stable},
         "trouble": sentinel.trouble or sentinel.unseen or sentinel.unwritten,
     }
