@@ -65,7 +65,7 @@ class Keeper:
         return (
             ("mind the twin", self._mind),
             ("listen", self._listen),
-            ("instances", self._parts.processes.supervise),
+            ("instances", self._parts.instances.supervise),
             ("envoy", self._parts.envoy.supervise),
             ("tend", self._engine.tend),
             ("keep the log small", self._limit_log),

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
-from interlock.adapters.probe.network import check
 from interlock.adapters.secrets import kept
-from interlock.adapters.workload.process import Processes
+from interlock.app.instances import containers, instances
 from interlock.app.state import StateDirectory
 from interlock.core.secrecy import hidden
 
@@ -26,8 +25,8 @@ async def tail(state: StateDirectory, name: str, lines: int) -> tuple[str, ...]:
     if program is not None:
         text = "\n".join(_end_of(program, lines))
         return tuple(hidden(text, kept(state.secrets)).splitlines())
-    parts = (state.instances, SystemClock(), state.label, state.artefacts, state.secrets, check)
-    return await Processes(LocalHost(), *parts).logs(name, lines)
+    host = LocalHost()
+    return await instances(state, host, SystemClock(), containers(state, host)).logs(name, lines)
 
 
 def _end_of(path: Path, lines: int) -> tuple[str, ...]:

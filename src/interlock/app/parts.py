@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,20 +16,23 @@ from interlock.adapters.metrics.envoy import EnvoyMetrics
 from interlock.adapters.metrics.exposed import ExposedMetrics
 from interlock.adapters.metrics.prometheus import PrometheusMetrics
 from interlock.adapters.metrics.together import MetricsTogether
-from interlock.adapters.probe.network import NetworkProber, check
+from interlock.adapters.probe.network import NetworkProber
 from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.signatures.ssh import SshSignatures
 from interlock.adapters.store.place import refuse_network_file_system
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy import Envoy, SharedFront
-from interlock.adapters.workload.process import Migrations, Processes
+from interlock.adapters.workload.containers import ContainerRuntime
+from interlock.adapters.workload.slots import Revisions
 from interlock.app.flag_sources import flag_sources
+from interlock.app.instances import EitherMigrations, containers, instances
 from interlock.app.outside import surroundings
 from interlock.app.readers import readers
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import LeftRunning
 from interlock.engine.courier import Courier
 from interlock.engine.ports import Ports
+from interlock.ports.workload import WorkloadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,11 @@ class Parts:
     """The adapters of one state directory, as the engine's ports and as what the keeper must keep going."""
 
     ports: Ports
-    processes: Processes
+    instances: Revisions
     envoy: Envoy
     courier: Courier
-    migrations: Migrations | None = None
+    migrations: EitherMigrations | None = None
+    containers: ContainerRuntime | None = None
 
     async def stop_all(self) -> list[str]:
         """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up none.
@@ -48,20 +53,21 @@ class Parts:
         """
         running = [
             revision.name
-            for environment in await self.processes.environments()
-            for revision in await self.processes.revisions(environment)
+            for environment in await self.instances.environments()
+            for revision in await self.instances.revisions(environment)
         ]
         done = await asyncio.gather(*(_tried(name, self._stop(name)) for name in running))
         done += await self._end_migrations()
         done.append(await _tried("Envoy", self._close()))
+        await self._leave_engines()
         stopped = [what for what, trouble in done if not trouble]
         if left := [trouble for _, trouble in done if trouble]:
             raise LeftRunning(_left(stopped, left))
         return stopped
 
     async def _stop(self, revision: str) -> str:
-        slots = tuple(one.slot for one in await self.processes.instances(revision))
-        await self.processes.stop(revision, slots)
+        slots = tuple(one.slot for one in await self.instances.instances(revision))
+        await self.instances.stop(revision, slots)
         return f"{revision}: {len(slots)} instances"
 
     async def _end_migrations(self) -> list[tuple[str, str]]:
@@ -71,6 +77,12 @@ class Parts:
             return [(label, "") for label in await self.migrations.clear()]
         except Exception as problem:
             return [("migrations", f"a migration could not be ended: {problem}")]
+
+    async def _leave_engines(self) -> None:
+        """Leave no network at an engine; that one does not answer has been said of its containers already."""
+        if self.containers is not None:
+            with contextlib.suppress(WorkloadError):
+                await self.containers.close()
 
     async def _close(self) -> str:
         await self.envoy.close(timedelta(seconds=5))
@@ -97,18 +109,19 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     """Wire the adapters of this machine; `retries` off is for benchmarks, where a retry would hide a failure."""
     refuse_network_file_system(state.path)
     host, clock = LocalHost(), SystemClock()
-    processes = Processes(host, state.instances, clock, state.label, state.artefacts, state.secrets, check)
+    runtime = containers(state, host)
+    running = instances(state, host, clock, runtime)
     front = SharedFront(host, *state.shared, clock)
     envoy = Envoy(host, state.envoy, state.runtime, clock, f"{state.label}/envoy", retries=retries, front=front)
     collected = PrometheusMetrics(lambda name: (state.secrets / name).read_text().strip(), clock)
     metrics = MetricsTogether(
-        EnvoyMetrics(envoy.socket, clock), ExposedMetrics(processes), collected, elsewhere=collected
+        EnvoyMetrics(envoy.socket, clock), ExposedMetrics(running), collected, elsewhere=collected
     )
     prober = NetworkProber(state.artefacts, state.secrets)
     store, recordings = SQLite(state.database), RecordingFiles(state.recordings)
     courier = Courier(store, clock, lambda plan: readers(state, store, clock, plan))
     load, outside = LoopbackLoader(), surroundings(state)
-    migrations = Migrations(host, state.instances, clock, state.label, state.artefacts, state.secrets)
+    migrations = EitherMigrations(state, host, clock, runtime)
     kept = (recordings, outside, SshSignatures(), migrations, flag_sources(state))
-    ports = Ports(processes, envoy, metrics, prober, store, clock, load, *kept)
-    return Parts(ports, processes, envoy, courier, migrations)
+    ports = Ports(running, envoy, metrics, prober, store, clock, load, *kept)
+    return Parts(ports, running, envoy, courier, migrations, runtime)

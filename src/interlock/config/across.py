@@ -53,7 +53,7 @@ def _stages(document: Document, names: list[str]) -> Iterator[Problem]:
 
 
 def _commands(document: Document, data: Mapping, blocks: dict[str, Mapping]) -> Iterator[Problem]:
-    without = [name for name, block in blocks.items() if "command" not in block]
+    without = [name for name, block in blocks.items() if "command" not in block and not _as_image_says(data, block)]
     if "command" in data or not without:
         return
     text = "expected the key command (how to start an instance, such as [python, app.py]), found nothing"
@@ -62,6 +62,12 @@ def _commands(document: Document, data: Mapping, blocks: dict[str, Mapping]) -> 
         return
     for name in without:
         yield document.problem((_ENVIRONMENTS, name), text, at_key=True)
+
+
+def _as_image_says(data: Mapping, block: Mapping) -> bool:
+    """Say whether an environment runs containers, whose image has a command of its own."""
+    platform = block.get("platform", data.get("platform"))
+    return platform == "docker" or (platform is None and ("docker" in block or bool({"docker", "image"} & data.keys())))
 
 
 def _clashes(document: Document, data: Mapping, blocks: dict[str, Mapping]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from interlock.config import flags
 from interlock.config.conditions import conditions
 from interlock.config.file import Environment
+from interlock.config.container import DockerBlock, container
 from interlock.config.hooks import hooks, migration
 from interlock.config.merge import merge
 from interlock.config.model import (
@@ -75,7 +76,7 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         weights=_weights(block.strategy.chosen, pace),
         pace=pace,
         criteria=_criteria(block, pace.hold_at_most, root) if pace.judged else None,
-        configuration=_configuration(block),
+        configuration=_configuration(block, file),
         references=tuple((variable, _absolute(r, root)) for variable, r in sorted(block.secrets.items())),
         conditions=conditions(block.gates, root),
         hooks=hooks(block.hooks, root),
@@ -179,7 +180,7 @@ def _counted(block: MetricsBlock, collects: Prometheus | None) -> Counted | None
     return Counted(collects, *map(Series.parse, named))
 
 
-def _configuration(block: EnvironmentBlock) -> Configuration:
+def _configuration(block: EnvironmentBlock, file: FileBlock) -> Configuration:
     health = block.health
     return Configuration(
         command=block.command,
@@ -197,9 +198,17 @@ def _configuration(block: EnvironmentBlock) -> Configuration:
         protocol=protocol(block),
     )
 
+        container=container(block.docker or DockerBlock()) if containerised(block, file) else None,
 
 def protocol(block: EnvironmentBlock) -> Protocol:
     """Return what an environment's instances speak: what is written, or what their readiness is asked by."""
+def containerised(block: EnvironmentBlock, file: FileBlock) -> bool:
+    """Say whether instances run as containers here: where it is said, where it is said how, or of which image."""
+    if block.platform is not None:
+        return block.platform == "docker"
+    return block.docker is not None or file.image is not None
+
+
     if block.protocol is not None:
         return Protocol(block.protocol)
     return Protocol.GRPC if block.health.readiness.kind == "grpc" else Protocol.HTTP1

@@ -26,7 +26,7 @@ from interlock.core.weight import Weight
 
 # What staging proves for production, as far as the file says the same for both. How many instances there are, their
 # variables, secrets and limits are an environment's own.
-_PROVEN = ("command", "readiness", "liveness", "unhealthy_after", "identify", "smoke_tests", "protocol")
+_PROVEN = ("command", "readiness", "liveness", "unhealthy_after", "identify", "smoke_tests", "protocol", "container")
 
 
 @dataclass(frozen=True, slots=True)

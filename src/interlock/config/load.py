@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from interlock.config import agents, flags
 from interlock.config.across import across
 from interlock.config.document import Document, FileError, Loc, Problem, parse
-from interlock.config.environment import environment, place_of_flags, protocol, settle
+from interlock.config.environment import containerised, environment, place_of_flags, protocol, settle
 from interlock.config.explain import explain
 from interlock.config.file import File, with_common, with_verification
 from interlock.config.image import image, verification
@@ -44,6 +44,7 @@ def understand(document: Document, path: Path) -> File:
     block = validate(document)
     settled = {name: settle(block, name) for name in block.environments}
     problems = [problem for name, settings in settled.items() for problem in _conflicts(document, name, settings)]
+    problems += [problem for name, one in settled.items() for problem in _released(document, name, one, block)]
     problems += dict.fromkeys(_flags(document, block, settled, path.parent))  # what is shared is wrong once
     problems += agents.unknown(document, block.agents, [*block.environments])
     if problems:
@@ -105,6 +106,18 @@ def _read(path: Path) -> str:
 
 
 def _conflicts(document: Document, name: str, block: EnvironmentBlock) -> Iterator[Problem]:
+def _released(document: Document, name: str, one: EnvironmentBlock, block: FileBlock) -> Iterator[Problem]:
+    """Yield where what is released is not what runs: containers run an image, processes run files."""
+    own = ("environments", name, "platform")
+    place: Loc = own if own in document.keys else ("environments", name)
+    if containerised(one, block) and block.image is None:
+        text = "expected image: REGISTRY/REPOSITORY at the top level, which containers run, found none"
+        yield document.problem(place, text, at_key=True)
+    if block.image is not None and not containerised(one, block):
+        text = "expected platform: docker where an image is released, found process, which runs files"
+        yield document.problem(place, text, at_key=True)
+
+
     """Yield what does not go together once the environment's settings have joined those of the top level."""
     for check in ("readiness", "liveness"):
         conflict = getattr(getattr(block.health, check), "conflict", None)

@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 
 from interlock.config.agents import AgentsBlock
 from interlock.config.block import Block
+from interlock.config.cohort import CohortBlock
+from interlock.config.container import DockerBlock
 from interlock.config.flags import FlagsBlock
 from interlock.config.gates import GatesBlock
 from interlock.config.hooks import HookBlock, MigrationBlock
@@ -431,11 +433,17 @@ class Settings(Block):
     command: Argv = Field(
         _configuration.command,
         description="the argv of one instance, run in the artefact's directory, not through a shell; "
-        "the port to listen on is in the variable PORT",
+        "the port to listen on is in the variable PORT. With `docker`, the image's own by default",
+    )
+    platform: Literal["process", "docker"] | None = Field(
+        None,
+        description="what runs the instances: `process`, or `docker`, which is Podman too; by default `process`, and "
+        "`docker` where an `image` is released",
     )
     protocol: Literal["http1", "h2c", "grpc"] | None = Field(
         None,
         description="what an instance speaks on its port: `http1`, `h2c` (HTTP/2 without TLS) or `grpc`; "
+    docker: DockerBlock | None = Field(None, description="how instances run as containers of an image")
         "by default `http1`, and `grpc` where readiness is asked by it",
     )
     instances: int = Field(_configuration.instances, ge=1, le=1000, description="how many run at full strength")

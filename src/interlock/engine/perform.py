@@ -40,7 +40,7 @@ from interlock.engine.load import load
 from interlock.engine.migrate import migrate
 from interlock.engine.ports import Deadline
 from interlock.engine.scene import CALL_WITHIN, LATER, Outcome, Scene
-from interlock.engine.start import smoke, start
+from interlock.engine.start import PREPARED_WITHIN, smoke, start
 from interlock.engine.steer import SETTLE_WITHIN, held_at_most, set_weight, settle, take_back
 from interlock.engine.watch import await_person, longest, recover, watch
 from interlock.ports.flags import FlagsError
@@ -102,6 +102,8 @@ class Performer:
                 return within
             case SetWeight(within=within) if not self.scene.rollout().going_back:
                 return within + held_at_most(self.scene.rollout().stage) + 2 * CALL_WITHIN
+            case Start(within=within) if not self.scene.rollout().going_back:
+                return PREPARED_WITHIN + within + 2 * CALL_WITHIN
             case Start(within=within) | SetWeight(within=within) | Drain(within=within):
                 return within + 2 * CALL_WITHIN
             case Load(within=within):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from interlock.core.release import Revision
 from interlock.core.steps import Smoke, Start, spell
 from interlock.engine.instances import bring_up
@@ -11,11 +13,14 @@ from interlock.engine.steer import retreat
 from interlock.ports.traffic import TrafficError
 
 CRASHES_BEFORE_READY = 3
+PREPARED_WITHIN = timedelta(minutes=15)
 
 
 async def start(scene: Scene, step: Start) -> Outcome:
-    deadline = Deadline.after(scene.ports.clock, step.within)
     revision = scene.rollout().stage.known(step.revision)
+    if not scene.rollout().going_back:  # to pull an image is no slow start; and what is gone back to is here
+        await scene.ports.workload.prepare(revision)
+    deadline = Deadline.after(scene.ports.clock, step.within)
     while True:
         if scene.rollout().going_back:
             await bounded(retreat(scene))

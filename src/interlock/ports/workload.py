@@ -14,6 +14,12 @@ class WorkloadError(Exception):
 class Workload(Protocol):
     """Runs revisions. It keeps what it was asked to run alive, restarting with back-off, until told otherwise."""
 
+    async def prepare(self, revision: Revision) -> None:
+        """Have at hand all that instances need (an image is pulled), however long that takes; launch nothing.
+
+        Cancelling does not undo it, and asking again goes on with it. Raises WorkloadError.
+        """
+
     async def ensure(self, revision: Revision, instances: int) -> None:
         """Have at least `instances` copies running; return as soon as they are launched, ready or not.
 

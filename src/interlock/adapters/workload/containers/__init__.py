@@ -5,5 +5,16 @@ from __future__ import annotations
 from interlock.adapters.workload.containers.containers import ContainerRuntime, Containers
 from interlock.adapters.workload.containers.engine import About, Engine, EngineError
 from interlock.adapters.workload.containers.images import Credentials
+from interlock.adapters.workload.containers.migrations import ContainerMigrations
+from interlock.adapters.workload.containers.places import sockets
 
-__all__ = ["About", "ContainerRuntime", "Containers", "Credentials", "Engine", "EngineError"]
+__all__ = [
+    "About",
+    "ContainerMigrations",
+    "ContainerRuntime",
+    "Containers",
+    "Credentials",
+    "Engine",
+    "EngineError",
+    "sockets",
+]

@@ -42,7 +42,7 @@ class ContainerRuntime:
     def __init__(
         self, host: Host, directory: Path, state: str, secrets: Path, check: Check, credentials: Credentials
     ) -> None:
-        self._host, self._state, self._secrets, self._check = host, state, secrets, check
+        self._host, self.state, self._secrets, self._check = host, state, secrets, check
         self._logs, self._files = directory / "logs", directory / "secrets"
         self.engines = Engines(host, directory / "engines")
         self.images = Images(host, directory / "images", credentials)
@@ -133,13 +133,13 @@ class ContainerRuntime:
     async def find(self) -> tuple[Found, ...]:
         found = []
         for engine in self.engines.used():
-            found += [one for raw in await engine.labelled(STATE, self._state) for one in _found(engine, raw)]
+            found += [one for raw in await engine.labelled(STATE, self.state) for one in _found(engine, raw)]
         return tuple(found)
 
     async def retire(self, found: Found, within: timedelta) -> bool:
         """Stop it, keep the end of its log in a file, remove it. Whoever lost sight of it looks at every engine."""
         handle = found.handle
-        name = handle.name if isinstance(handle, Handle) else name_of(self._state, found.revision, found.slot)
+        name = handle.name if isinstance(handle, Handle) else name_of(self.state, found.revision, found.slot)
         engines = (self.engines.at(handle.engine),) if isinstance(handle, Handle) else self.engines.used()
         killed = False
         for engine in engines:
@@ -166,7 +166,7 @@ class ContainerRuntime:
     async def tails(self, revision: str, lines: int) -> Mapping[str, tuple[str, ...]]:
         written: dict[str, tuple[str, ...]] = {}
         for engine in self.engines.used():
-            for raw in await engine.labelled(STATE, self._state):
+            for raw in await engine.labelled(STATE, self.state):
                 labels = raw.get("Labels") or {}
                 if labels.get(REVISION) == revision and lines > 0:
                     text = await engine.log(raw["Id"], lines)
@@ -180,12 +180,12 @@ class ContainerRuntime:
 
     def network(self, engine: Engine) -> Network:
         """Return the network of this state directory at an engine."""
-        made = Network(engine, f"interlock-{self._state}", self._state)
+        made = Network(engine, f"interlock-{self.state}", self.state)
         return self._networks.setdefault(engine.address, made)
 
     def spec(self, revision: Revision) -> Spec:
         """Return what the revision's containers are made from."""
-        return Spec(self._host, revision, self._state, f"interlock-{self._state}", self._secrets, self._files)
+        return Spec(self._host, revision, self.state, f"interlock-{self.state}", self._secrets, self._files)
 
     def _life(self, spec: Spec, handle: Handle, engine: Engine, place: Place) -> Life:
         return ContainerLife(handle, engine, spec, place, self._check)
