@@ -14,8 +14,9 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
 
-from interlock.adapters.notify.library.child import main, send
-from interlock.ports.notify import Letter, Undelivered
+from interlock.adapters.child import NotNow, main
+from interlock.adapters.notify.library.post import send
+from interlock.ports.notify import Letter
 
 WITHIN = timedelta(seconds=60)
 MISSING = "apprise is not installed: pip install 'interlock[notify]'"
@@ -49,16 +50,16 @@ def understood(url: str) -> bool:
 
 def _work(task: Mapping[str, Any]) -> None:
     if not installed():
-        raise Undelivered(MISSING)
+        raise NotNow(MISSING)
     import apprise
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     service = apprise.Apprise()
     if not service.add(task["url"]):
-        raise Undelivered("apprise does not know such an address; see its list of services")
+        raise NotNow("apprise does not know such an address; see its list of services")
     if not service.notify(title=task["title"], body=task["text"], body_format=apprise.NotifyFormat.TEXT):
-        raise Undelivered(f"{service[0].service_name} did not take it")
+        raise NotNow(f"{service[0].service_name} did not take it")
 
 
 if __name__ == "__main__":
-    sys.exit(main(_work))
+    sys.exit(main(_work, quotes=False))

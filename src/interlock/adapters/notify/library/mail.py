@@ -18,8 +18,9 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any
 
-from interlock.adapters.notify.library.child import main, send
-from interlock.ports.notify import Letter, Undelivered, Unwanted
+from interlock.adapters.child import NotNow, Unusable, main
+from interlock.adapters.notify.library.post import send
+from interlock.ports.notify import Letter
 
 WITHIN = timedelta(seconds=45)
 _EACH = 20.0
@@ -94,9 +95,7 @@ def _work(task: Mapping[str, Any]) -> None:
                 server.login(task["user"], task["password"])
             server.sendmail(task["sender"], task["to"], task["message"].encode())
     except smtplib.SMTPAuthenticationError as error:
-        raise Undelivered(
-            f"{where} refused the user {task['user']} ({error.smtp_code}): is the password right?"
-        ) from None
+        raise NotNow(f"{where} refused the user {task['user']} ({error.smtp_code}): is the password right?") from None
     except smtplib.SMTPRecipientsRefused as error:
         codes = sorted({code for code, _ in error.recipients.values()})
         raise _refusal(where, codes[-1], "the recipients") from None
@@ -105,7 +104,7 @@ def _work(task: Mapping[str, Any]) -> None:
     except smtplib.SMTPDataError as error:
         raise _refusal(where, error.smtp_code, "the message") from None
     except (smtplib.SMTPException, OSError) as error:
-        raise Undelivered(f"{where}: {type(error).__name__}: {_without(str(error), task['password'])}") from None
+        raise NotNow(f"{where}: {type(error).__name__}: {_without(str(error), task['password'])}") from None
 
 
 def _connected(task: Mapping[str, Any]) -> smtplib.SMTP:
@@ -121,10 +120,10 @@ def _connected(task: Mapping[str, Any]) -> smtplib.SMTP:
     return server
 
 
-def _refusal(where: str, code: int, what: str) -> Undelivered | Unwanted:
+def _refusal(where: str, code: int, what: str) -> NotNow | Unusable:
     """A 5xx about the message itself is for good; about people or sender it may be mended in the server."""
     text = f"{where} refused {what} ({code})"
-    return Unwanted(text) if code >= 500 and what == "the message" else Undelivered(text)
+    return Unusable(text) if code >= 500 and what == "the message" else NotNow(text)
 
 
 def _without(text: str, secret: str) -> str:
@@ -132,4 +131,4 @@ def _without(text: str, secret: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(_work))
+    sys.exit(main(_work, quotes=False))
