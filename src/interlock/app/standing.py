@@ -92,6 +92,12 @@ async def movable(state: StateDirectory, where: Environment) -> tuple[Stands, ..
         return (Stands(where.name, "", None, str(error)),)
 
 
+async def checked(state: StateDirectory, one: Flag) -> FlagState:
+    """Return how a flag stands that can be moved now; raise FlagsError."""
+    async with _asking(state) as asks:
+        return await asks.check(one)
+
+
 async def notes(state: StateDirectory, uses: Iterable[FlagUse]) -> tuple[str, ...]:
     """Say in a plan how the flags stand that it moves, and which could not be moved now."""
     wanted = tuple(uses)

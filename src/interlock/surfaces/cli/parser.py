@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "deploy": "release a version through staging to production, and follow it",
         "rollback": "go back to an earlier release",
         "retry": "release the version of an earlier run again",
+        "flag": "see, move or roll out a feature flag by itself",
     },
     "Look": {
         "get": "show a run: steps, weights, evidence, what it waits for",
