@@ -25,7 +25,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -82,16 +82,8 @@ class Engine:
 
     def start(self) -> None:
         """Start it, and wait until it answers; skip the test with its own words where this machine cannot run it."""
-        log = (self.place / "log").open("ab")
         self.socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            self.argv(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=self.environment(),
-            start_new_session=True,
-        )
+        self._process = _started(self.argv(), self.place / "log", self.environment())
         end = time.monotonic() + DEADLINE
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > end:
@@ -112,12 +104,11 @@ class Engine:
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, object]:
         """Ask its API."""
-        connection = _Unix(self.socket)
         sent = None if body is None else json.dumps(body)
-        connection.request(method, path, sent, {"Content-Type": "application/json"} if sent else {})
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
+        with closing(_Unix(self.socket)) as connection:
+            connection.request(method, path, sent, {"Content-Type": "application/json"} if sent else {})
+            answer = connection.getresponse()
+            content = answer.read()
         with suppress(ValueError):
             return answer.status, json.loads(content)
         return answer.status, content.decode(errors="replace")
@@ -247,9 +238,8 @@ class Registry:
             "http": {"addr": self.host},
         }
         (self.place / "registry.yml").write_text(json.dumps(settings))
-        log = (self.place / "log").open("ab")
         argv = ("docker-registry", "serve", f"{self.place}/registry.yml")
-        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._process = _started(argv, self.place / "log", dict(os.environ))
         end = time.monotonic() + DEADLINE
         while not self._answers():
             assert time.monotonic() < end, (self.place / "log").read_text()
@@ -296,12 +286,10 @@ class Registry:
         connection.close()
 
     def _send(self, method: str, path: str, body: bytes, kind: str = "") -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.host, timeout=15)
-        connection.request(method, path, body or None, {"Content-Type": kind} if kind else {})
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, content
+        with closing(http.client.HTTPConnection(self.host, timeout=15)) as connection:
+            connection.request(method, path, body or None, {"Content-Type": kind} if kind else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
 
 class Harbour:
@@ -345,6 +333,13 @@ class Harbour:
             self._registry.end()
 
 
+def _started(argv: tuple[str, ...], log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
+        )
+
+
 def needed(program: str) -> None:
     """Skip the test where a program is missing; in CI nothing may be missing."""
     if shutil.which(program) is None:
@@ -369,7 +364,7 @@ class _Unix(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(60)
-        self.sock.connect(str(self._path))
+        self.sock.connect(str(self._path))  # closed with the connection, connected or not
 
 
 def _layer(files: Mapping[str, bytes]) -> tuple[bytes, bytes]:
