@@ -1,7 +1,7 @@
 """How is one registry asked over HTTPS: who are we, where does it answer, and how much do we read of it?
 
-TLS is tried first, always. Plain HTTP is spoken only where it may be and nothing else is spoken there; a certificate
-that is not trusted is never a reason for it. A token goes only to the registry that asked for it, a redirect gets none.
+Plain HTTP is spoken on loopback, and elsewhere only where it was said that it may be and no TLS is spoken; a
+certificate that is not trusted is never a reason for it. A redirect gets neither password nor token.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LARGEST = 4 * 1024 * 1024
 
 _HUB_HOST = "registry-1.docker.io"
 _REDIRECTS = 4
+_PROBE = timedelta(seconds=5)
 _CLIENT = "interlock"
 
 
@@ -92,28 +93,35 @@ class Transport:
         return await self._follow(method, url, {**(headers or {}), **proven}, body, largest)
 
     async def _find(self) -> str:
-        plain_allowed = self.loopback or self._access.insecure
-        try:
-            answer = await self._send("GET", f"https://{self._host}/v2/", {}, None, LARGEST)
-            return self._registry(f"https://{self._host}", answer)
-        except _NoTls as error:
-            if not plain_allowed:
-                raise ImageError(
-                    f"the registry {self.registry} cannot be reached by HTTPS: {error}. If it speaks plain HTTP only, "
-                    "and that is meant, say `insecure: true` under image.registry"
-                ) from error
-        answer = await self._send("GET", f"http://{self._host}/v2/", {}, None, LARGEST)
-        return self._registry(f"http://{self._host}", answer)
+        """Try what may be spoken there, one after the other; what the first one was refused with is what is told."""
+        first: ImageError | None = None
+        for scheme in (ways := self._ways()):
+            try:
+                return await self._found(scheme, self._within if len(ways) == 1 else min(self._within, _PROBE))
+            except _Final:
+                raise
+            except ImageError as error:
+                first = first or error
+        assert first is not None
+        raise first
 
-    def _registry(self, base: str, answer: Answer) -> str:
-        """Return the base when what answered there is a registry (distribution spec, determining support)."""
+    def _ways(self) -> tuple[str, ...]:
+        if self.loopback and not self._access.ca:
+            return ("http", "https")
+        return ("https", "http") if self._access.insecure else ("https",)
+
+    async def _found(self, scheme: str, within: timedelta) -> str:
+        """Return where the API is, when what answers there is a registry (distribution spec, determining support)."""
+        base = f"{scheme}://{self._host}"
+        answer = await self._send("GET", f"{base}/v2/", {}, None, LARGEST, within)
         if answer.status == 401 and "www-authenticate" in answer.headers:
             return base
         if answer.status == 200 and "html" not in answer.headers.get("content-type", ""):
             return base
         if answer.status == 429 or answer.status >= 500:
-            raise ImageError(f"the registry {self.registry} answered {answer.status}: try again later{_why(answer)}")
-        raise ImageError(
+            raise _Final(f"the registry {self.registry} answered {answer.status}: try again later{_why(answer)}")
+        other = answer.status == 400  # what a server says to whoever speaks plainly where TLS is spoken
+        raise (ImageError if other else _Final)(
             f"{self.registry} is not a registry: {base}/v2/ answered {answer.status} and nothing that a registry says. "
             "Is its name right, with its port?"
         )
@@ -205,9 +213,15 @@ class Transport:
         raise ImageError(f"the registry {self.registry} sends us from one place to another without end")
 
     async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, largest: int
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        largest: int,
+        within: timedelta | None = None,
     ) -> Answer:
-        seconds = self._within.total_seconds()
+        seconds = (within or self._within).total_seconds()
         where = urlsplit(url).netloc.rpartition("@")[2]
         try:
             async with (
@@ -220,8 +234,8 @@ class Transport:
                 read = bytearray()
                 async for chunk in response.aiter_bytes():
                     read += chunk
-                    if len(read) > largest:
-                        raise ImageError(f"{where} answered with more than the {largest} bytes expected")
+                    if len(read) > (most := largest if response.is_success else LARGEST):
+                        raise ImageError(f"{where} answered with more than the {most} bytes expected")
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status_code, found, bytes(read))
         except (TimeoutError, httpx2.TimeoutException) as error:
@@ -235,12 +249,14 @@ class Transport:
 
     def _unreached(self, where: str, error: httpx2.ConnectError) -> ImageError:
         if cause := _caused(error, ssl.SSLCertVerificationError):
-            return ImageError(
+            return _Final(
                 f"the certificate of the registry {where} is not trusted: {cause.verify_message}. If it is signed by "
                 "a CA of your own, name that one's file: image.registry.ca"
             )
-        nobody = _caused(error, ConnectionRefusedError) is not None and ":" in self._host
-        return (ImageError if nobody else _NoTls)(f"the registry {where} cannot be reached: {_plainly(error)}")
+        hint = ""
+        if _caused(error, ssl.SSLError) and not self._access.insecure:
+            hint = ". If it speaks plain HTTP only, and that is meant, say `insecure: true` under image.registry"
+        return ImageError(f"the registry {where} cannot be reached: {_plainly(error)}{hint}")
 
     def _context(self) -> ssl.SSLContext:
         if self._trusted is None:
@@ -257,8 +273,8 @@ class Transport:
 E = TypeVar("E", bound=BaseException)
 
 
-class _NoTls(ImageError):
-    """Nobody speaks TLS there."""
+class _Final(ImageError):
+    """Speaking in another way would change nothing; and a certificate that is not trusted is no reason to do so."""
 
 
 def _caused(error: BaseException | None, kind: type[E]) -> E | None:
