@@ -61,6 +61,7 @@ class Builds:
     """The verbs on images over one state directory.
 
     `source` is what interlock.yaml says of its image; it holds for that image and no other. `told` hears of progress.
+    `by` is who wants it, the local user where nobody else is named.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Builds:
         *,
         told: Callable[[str], None] = silent,
         channel: str = LOCAL,
+        by: str = "",
     ) -> None:
         self._state, self._source, self._told, self._channel = state, source, told, channel
+        self._by = by or who()
         self._clock = SystemClock()
 
     async def docker_build_push(
@@ -304,7 +307,7 @@ class Builds:
         self._state.make()
         store = SQLite(self._state.database)
         try:
-            await store.act(audit.built(image, digest, what, who(), self._clock.now(), self._channel))
+            await store.act(audit.built(image, digest, what, self._by, self._clock.now(), self._channel))
         finally:
             store.close()
 

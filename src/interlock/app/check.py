@@ -18,7 +18,7 @@ from interlock.core import gates
 from interlock.core.conditions import Conditions
 from interlock.core.gates import Answer
 from interlock.core.hooks import GATES, Hook, due
-from interlock.core.plan import Stage
+from interlock.core.plan import Plan, Stage
 from interlock.core.release import Artefact, Configuration, Release
 from interlock.core.steps import GateName, Until, Watch
 from interlock.engine.outside import ask
@@ -54,6 +54,12 @@ async def check(state: StateDirectory, file: File, version: str | None, excuse: 
         return
     plan = await Planner(state, file).plan(version, first=True, restart=True, excuse=excuse)
     assert not isinstance(plan, AlreadyRunning)
+    async for one in check_plan(state, plan):
+        yield one
+
+
+async def check_plan(state: StateDirectory, plan: Plan) -> AsyncIterator[Asked]:
+    """Yield the answer of each gate that a plan has, environment by environment. Changes nothing."""
     store = SQLite(state.database)
     try:
         for stage in plan.stages:

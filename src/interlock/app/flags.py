@@ -9,7 +9,7 @@ from interlock.app.planner import NONE, Excuse
 from interlock.app.secrets import keep
 from interlock.app.standing import known, sealed
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import App, who
+from interlock.app.verbs import App
 from interlock.config.file import File
 from interlock.core.conditions import Conditions
 from interlock.core.flag import OFF, Flag
@@ -41,7 +41,7 @@ async def toggle_feature_flag(
     where = known(file, environment)
     one = Flag(name, sealed(app.state, where))
     conditions = Conditions() if percentage == OFF else _asked(app.state, where.conditions, excuse)
-    wanted = Toggle(file.service, environment, one, meant, percentage, who(), app.channel, conditions, wait)
+    wanted = Toggle(file.service, environment, one, meant, percentage, app.by, app.channel, conditions, wait)
     return await app.toggle(wanted, _longest(wanted))
 
 

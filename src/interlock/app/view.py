@@ -5,7 +5,7 @@ Nothing is imported here that looking does not need: `interlock get` has 250 ms 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,9 @@ LIVE = "live"
 """What the keeper is asked."""
 
 ANSWERS_WITHIN = timedelta(seconds=3)
+
+
+AsTold = Callable[[Mapping[str, Any]], Rollout]
 
 
 class NoSuchRollout(Exception):
@@ -81,13 +84,19 @@ def look(state: StateDirectory, run: str | None = None) -> View:
 
 def view(state: StateDirectory, run: str | None, told: Mapping[str, Any] | None) -> View:
     """Read one run from the records, with what the keeper told before that; None: it does not answer."""
-    live, stuck = ({}, {}) if told is None else (told.get("rollouts", told), not_driven(told))
     try:
         with Records(state.database) as records:
-            return _view(records, run, live, stuck, keeper=told is not None)
+            return seen(records, run, told)
     except StoreError as error:
+        stuck = {} if told is None else not_driven(told)
         why = "".join(f". {one}: {why}" for one, why in stuck.items())
         raise StoreError(f"{error}{why}") from error
+
+
+def seen(records: Records, run: str | None, told: Mapping[str, Any] | None, as_told: AsTold | None = None) -> View:
+    """Return the same from records that are open; `as_told` reads a rollout out of what the keeper told of it."""
+    live, stuck = ({}, {}) if told is None else (told.get("rollouts", told), not_driven(told))
+    return _view(records, run, live, stuck, as_told or _as_told, keeper=told is not None)
 
 
 def rollouts(state: StateDirectory, run: str | None) -> tuple[Rollout, ...]:
@@ -105,8 +114,18 @@ def not_driven(told: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _as_told(told: Mapping[str, Any]) -> Rollout:
+    return restore(Rollout, told["rollout"])
+
+
 def _view(
-    records: Records, run: str | None, live: Mapping[str, Any], stuck: Mapping[str, str], *, keeper: bool
+    records: Records,
+    run: str | None,
+    live: Mapping[str, Any],
+    stuck: Mapping[str, str],
+    as_told: AsTold,
+    *,
+    keeper: bool,
 ) -> View:
     found = _run(records, run)
     first = found[0]
@@ -115,7 +134,7 @@ def _view(
         raise NoSuchRollout(f"the plan {first.plan} of {first.run} is not in {records.path}")
     entries = {rollout.id: records.entries(rollout.id) for rollout in found}
     kept = {rollout.id: records.last_checkpoint(rollout.id) or {} for rollout in found}
-    now = tuple(restore(Rollout, live[one.id]["rollout"]) if one.id in live else one for one in found)
+    now = tuple(as_told(live[one.id]) if one.id in live else one for one in found)
     why = {one.id: stuck.get(one.id) or stuck.get("", "") for one in now if not one.over}
     return View(first.run, plan, now, entries, kept, live, keeper, {id: text for id, text in why.items() if text})
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from interlock.config.block import Block
 from interlock.config.document import Document, Problem
 from interlock.config.file import Environment
+from interlock.config.image import ImageName
 from interlock.config.quantity import Name
 from interlock.core.agents import Limits, Verb
 
@@ -35,6 +36,9 @@ class AgentsBlock(Block):
     flag_changes_per_hour: int = Field(
         _limits.flag_changes_per_hour, ge=0, le=1000, description="so many flags may be changed by agents in any hour"
     )
+    images: Annotated[tuple[ImageName, ...], Field(strict=False)] = Field(
+        _limits.images, description="what they may build and push besides the file's own image: `registry/repository`"
+    )
     dry_run: bool = Field(_limits.dry_run, description="they are told what would be done, and nothing is")
 
 
@@ -47,6 +51,7 @@ def limits(block: AgentsBlock, environments: Sequence[str]) -> Limits:
         block.starts_per_hour,
         block.flag_changes_per_hour,
         block.dry_run,
+        block.images,
     )
 
 

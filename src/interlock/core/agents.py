@@ -52,8 +52,8 @@ class Limits:
     """What the file leaves to agents.
 
     In `environments` they may start deployments and change flags, in those of `promote` they may end a watch without
-    proof. `verbs` is what they may do at all, so many starts and changes of flags in any hour. With `dry_run` they are
-    told what would be done, and nothing is.
+    proof. `verbs` is what they may do at all, so many starts and changes of flags in any hour; `images` what they may
+    build and push besides the file's own. With `dry_run` they are told what would be done, and nothing is.
     """
 
     environments: tuple[str, ...] = ()
@@ -62,6 +62,7 @@ class Limits:
     starts_per_hour: int = 6
     flag_changes_per_hour: int = 12
     dry_run: bool = False
+    images: tuple[str, ...] = ()
 
 
 def person_behind(by: str) -> str:

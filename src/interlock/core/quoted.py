@@ -15,8 +15,8 @@ BOUND = 500
 MARKS = "⟦", "⟧"
 """What stands around a text from outside where it is shown among our own words; it cannot hold them itself."""
 
-# ECMA-48: control sequences (CSI), strings for devices (OSC, DCS, APC, PM, SOS), and the shorter escapes. A string that does not end is
-# none: else its beginning would hide all the rest.
+# ECMA-48: control sequences (CSI), strings for devices (OSC, DCS, APC, PM, SOS), and the shorter escapes. A string that
+# does not end is none: else its beginning would hide all the rest.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
@@ -25,13 +25,12 @@ _ESCAPES = re.compile(
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-_BLANKS = re.compile(r"[^\S\n]+")
 
 
 def tame(text: str, limit: int = BOUND, *, lines: bool = False) -> str:
     """Return the text bounded and without signs that do something; with `lines` its line feeds stay."""
     if not (text.isascii() and text.isprintable()):
-        text = _seen(text if lines else " ".join(text.split()))
+        text = _seen(text) if lines else " ".join(_seen(" ".join(text.split())).split())
     if len(text) <= limit:
         return text
     return f"{text[: limit - 1]}…"
@@ -46,8 +45,7 @@ def quoted(text: str, limit: int = BOUND) -> str:
 
 def _seen(text: str) -> str:
     text = _UNSEEN.sub("", _ESCAPES.sub("", text))
-    shown = "".join(one if one.isprintable() or one == "\n" else _instead(one) for one in text)
-    return _BLANKS.sub(" ", shown).strip()
+    return "".join(one if one.isprintable() or one == "\n" else _instead(one) for one in text).strip()
 
 
 def _instead(sign: str) -> str:

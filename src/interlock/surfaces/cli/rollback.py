@@ -23,32 +23,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(call: Call) -> Exit:
+    from interlock.app.back import Way, way_back
     from interlock.app.planner import Planner
     from interlock.core.events import OrderKind
     from interlock.surfaces.cli.deploy import carry_out
 
-    version = call.options.version
-    running = await _running(call)
-    if running is not None and _goes_there_anyway(running, version):
-        return await _turn(call, running)
-    if running is not None and running.stage.environment != call.file.production.name:
-        await call.app.order(running.run, OrderKind.ABORT, f"rollback to {version}")
-        call.say(f"{running.id} is under way and goes back too")
-    elif running is not None:  # to go back is never refused because something is under way: that goes back first
-        call.options.supersede = True
-        call.say(f"{running.id} is under way and goes back first; then {version} is brought back")
+    version, running = call.options.version, (await call.app.view()).current
+    match way_back(running, version, call.file.production.name):
+        case Way.TURN:
+            return await _turn(call, running)
+        case Way.ALSO:
+            await call.app.order(running.run, OrderKind.ABORT, f"rollback to {version}")
+            call.say(f"{running.id} is under way and goes back too")
+        case Way.FIRST:
+            call.options.supersede = True
+            call.say(f"{running.id} is under way and goes back first; then {version} is brought back")
     return await carry_out(call, await Planner(call.state, call.file).rollback(version))
-
-
-async def _running(call: Call) -> Rollout | None:
-    view = await call.app.view()
-    return None if view.current.over else view.current
-
-
-def _goes_there_anyway(running: Rollout, version: str | None) -> bool:
-    """Say whether turning the rollout that is under way leads to the version wanted."""
-    old = running.stage.replaces
-    return version is None or (old is not None and version in (old.release.version, old.release.identity))
 
 
 async def _turn(call: Call, running: Rollout) -> Exit:
