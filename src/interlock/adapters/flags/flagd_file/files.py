@@ -45,7 +45,10 @@ class FlagFiles:
 
     async def check(self, flag: Flag) -> FlagState:
         """Return how it is defined, once it is known that we may and can change it; nothing is written."""
-        entry = await self._aside(lambda: _entry(_text(_place(flag)), flag))
+        text = await self._aside(lambda: _text(_place(flag)))
+        entry, beside = _entry(text, flag), _beside(text, flag)
+        if beside:
+            raise Unmovable(f"{_what(flag)} cannot be moved: {beside}")
         obstacle = read(entry).obstacle
         if obstacle:
             raise Unmovable(f"{_what(flag)} cannot be moved safely: {obstacle}")
@@ -126,14 +129,25 @@ def _changed(flag: Flag, change: Callable[[Entry], Entry]) -> Entry:
         text = _text(place)
         entry = _entry(text, flag)
         wanted = change(entry)
-        if same(entry, wanted):
-            return entry
-        start, end = find(text, "flags", flag.name)
-        _replace(place, text[:start] + adjusted(text[start:end], wanted) + text[end:], stamp)
-        found = _entry(_text(place), flag)
-    if not same(found, wanted):
+        if not same(entry, wanted):
+            start, end = find(text, "flags", flag.name)
+            _replace(place, text[:start] + adjusted(text[start:end], wanted) + text[end:], stamp)
+            text = _text(place)
+            entry = _entry(text, flag)
+    if not same(entry, wanted):
         raise FlagsError(f"{_what(flag)} was written and stands otherwise: somebody else changes it")
-    return found
+    if beside := _beside(text, flag):
+        raise FlagsError(f"{_what(flag)} was written, but {beside}")
+    return entry
+
+
+def _beside(text: str, flag: Flag) -> str:
+    """Say which other flag is defined as no client takes it: they refuse a file as a whole."""
+    place = _place(flag)
+    for name, entry in _flags(load_file(text, place), place).items():
+        if name != flag.name and (wrong := malformed(entry)):
+            return f"clients take nothing of the file while flag {name} is defined as it is: {wrong}"
+    return ""
 
 
 def _replace(place: Path, text: str, stamp: tuple[int, ...]) -> None:
