@@ -171,7 +171,7 @@ class World:
             starts_in = self.behaviour(revision.name).starts_in
             copies.append(_Copy(slot, f"127.0.0.1:{self._ports}", self.monotonic(), starts_in))
 
-    async def prepare(self, revision: Revision) -> None:
+    async def fetch(self, revision: Revision) -> None:
         """Have all at hand: nothing is far away in memory."""
 
     async def launchable(self, revision: Revision) -> None:

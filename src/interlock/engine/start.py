@@ -19,7 +19,7 @@ PREPARED_WITHIN = timedelta(minutes=15)
 async def start(scene: Scene, step: Start) -> Outcome:
     revision = scene.rollout().stage.known(step.revision)
     if not scene.rollout().going_back:  # to pull an image is no slow start; and what is gone back to is here
-        await scene.ports.workload.prepare(revision)
+        await scene.ports.workload.fetch(revision)
     deadline = Deadline.after(scene.ports.clock, step.within)
     while True:
         if scene.rollout().going_back:

@@ -14,7 +14,7 @@ class WorkloadError(Exception):
 class Workload(Protocol):
     """Runs revisions. It keeps what it was asked to run alive, restarting with back-off, until told otherwise."""
 
-    async def prepare(self, revision: Revision) -> None:
+    async def fetch(self, revision: Revision) -> None:
         """Have at hand all that instances need (an image is pulled), however long that takes; launch nothing.
 
         Cancelling does not undo it, and asking again goes on with it. Raises WorkloadError.

@@ -51,7 +51,7 @@ class ContainerRuntime:
     def runs(self, revision: Revision) -> bool:
         return revision.release.configuration.container is not None
 
-    async def prepare(self, revision: Revision) -> None:
+    async def fetch(self, revision: Revision) -> None:
         """Have the image at the engine."""
         spec = self.spec(revision)
         await self.images.have(self.engines.of(spec.container), spec.image)

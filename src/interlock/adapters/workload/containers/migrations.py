@@ -97,7 +97,7 @@ class ContainerMigrations:
         now = self._clock.now()
         begun = Begun(revision.name, rollout, attempt, now, migration.command, engine.address, name)
         try:
-            await self._runtime.prepare(revision)
+            await self._runtime.fetch(revision)
             self._write(revision, migration, begun)
             await self._make(engine, spec, name, migration, facts)
             self._write(revision, migration, replace(begun, made=True))

@@ -25,7 +25,7 @@ class ProcessRuntime:
     def runs(self, revision: Revision) -> bool:
         return revision.release.configuration.container is None
 
-    async def prepare(self, revision: Revision) -> None:
+    async def fetch(self, revision: Revision) -> None:
         self._launch(revision).present()
 
     async def launchable(self, revision: Revision) -> None:

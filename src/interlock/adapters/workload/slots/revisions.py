@@ -54,8 +54,8 @@ class Revisions:
         self._adopting = asyncio.Lock()
         self._changed = asyncio.Event()
 
-    async def prepare(self, revision: Revision) -> None:
-        await self._runtime(revision).prepare(revision)
+    async def fetch(self, revision: Revision) -> None:
+        await self._runtime(revision).fetch(revision)
 
     async def ensure(self, revision: Revision, instances: int) -> None:
         await self.adopt()

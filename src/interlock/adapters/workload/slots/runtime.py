@@ -75,7 +75,7 @@ class Runtime(Protocol):
     def runs(self, revision: Revision) -> bool:
         """Say whether it is this runtime that runs the revision."""
 
-    async def prepare(self, revision: Revision) -> None:
+    async def fetch(self, revision: Revision) -> None:
         """Have at hand all that an instance needs, however long that takes. Raises WorkloadError."""
 
     async def launchable(self, revision: Revision) -> None:
