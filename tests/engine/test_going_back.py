@@ -10,6 +10,7 @@ import pytest
 from tests.engine.stories import BAD, HASTY, Story, busy, play, revision, stage, staging
 
 from interlock.adapters.memory import Behaviour, World
+from interlock.core.account import Account
 from interlock.core.criteria import Criteria
 from interlock.core.events import OrderKind
 from interlock.core.health import Answer, SmokeTest
@@ -18,6 +19,7 @@ from interlock.core.plan import OF_CODE, Stage, StrategyName
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout
 from interlock.core.steps import SetWeight, Step
+from interlock.core.suspects import unready
 from interlock.core.transitions import Refused
 from interlock.core.weight import ALL, NONE, WHOLE, Weight
 
@@ -46,6 +48,29 @@ def is_back(story: Story, ended: Rollout, *, quarantined: bool, instances: int =
     assert story.world.running("production") == {"production-v1": instances}
     assert story.world.routes["production"].revisions == ("production-v1",)
     assert all(proof.rollout != ended.id for proof in story.store._proofs)
+
+
+def test_an_instance_that_only_the_proxy_finds_unhealthy_is_named_with_that_as_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Our probe and the proxy's need not fail at the same moment: where ours is well, what the proxy says counts."""
+
+    async def tell(story: Story) -> None:
+        todo = await planned(story)
+        run = await story.deploy(todo)
+        await story.reaches(run, next(step.weight for step in todo.steps if isinstance(step, SetWeight)))
+        seen = World.healthy
+
+        async def healthy(world: World, revision: str) -> frozenset[str]:
+            return frozenset() if revision == "production-v2" else await seen(world, revision)
+
+        monkeypatch.setattr(World, "healthy", healthy)
+        ended = await story.ends(run, within=120)
+        assert "(instance 0: not healthy at the data plane)" in ended.reason
+        accounts = Account.of(ended, await story.store.entries(ended.id), None)
+        assert [reason for _, reason in unready(accounts)] == ["instance 0: not healthy at the data plane"]
+
+    play(tell, busy())
 
 
 @pytest.mark.parametrize(("strategy", "number"), EVERY_WEIGHT)

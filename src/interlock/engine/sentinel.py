@@ -280,10 +280,11 @@ class Sentinel:
         return None
 
     async def _why_not_ready(self, revision: str) -> str:
+        healthy = await self._ports.traffic.healthy(revision)
         reasons = [
             f"instance {one.slot}: {one.reason or 'not healthy at the data plane'}"
             for one in await self._ports.workload.instances(revision)
-            if not (one.alive and one.ready)
+            if not (one.alive and one.ready and one.address in healthy)
         ]
         return f" ({'; '.join(reasons)})" if reasons else ""
 
