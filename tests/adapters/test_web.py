@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from interlock.adapters.web import WebError, ask, shown
+from interlock.adapters.web import BrokenError, Kept, WebError, ask, shown
 
 SOON = timedelta(seconds=10)
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -122,6 +122,47 @@ async def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(token: str) 
         with pytest.raises(WebError) as caught:
             await ask("GET", url, headers={"Authorization": token}, timeout=SOON)
     assert "geheim" not in str(caught.value)
+
+
+def counts(opened: list[int], questions: int) -> Serve:
+    """Answer so many questions a connection, then close it without an answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(0)
+        for _ in range(questions):
+            await reader.readuntil(b"\r\n\r\n")
+            opened[-1] += 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")
+
+    return serve
+
+
+async def test_a_kept_connection_answers_more_than_one_question_and_can_be_closed() -> None:
+    opened: list[int] = []
+    async with server(counts(opened, 3)) as url:
+        kept = Kept()
+        for _ in range(3):
+            assert (await kept.ask("GET", url, timeout=SOON)).json() == {}
+        assert opened == [3]
+        await kept.close()
+        await kept.ask("GET", url, timeout=SOON)
+        assert opened == [3, 1]
+        await kept.close()
+
+
+async def test_a_kept_connection_that_breaks_is_told_or_the_question_asked_again_where_that_does_no_harm() -> None:
+    opened: list[int] = []
+    async with server(counts(opened, 1)) as url:
+        kept = Kept()
+        await kept.ask("GET", url, timeout=SOON)
+        with pytest.raises(BrokenError):
+            await kept.ask("POST", url, body=b"", timeout=SOON)
+        await kept.ask("GET", url, timeout=SOON)
+        assert (await kept.ask("GET", url, timeout=SOON, again=True)).json() == {}
+        assert opened == [1, 1, 1]
+        await kept.close()
 
 
 async def test_rubbish_is_no_answer() -> None:

@@ -32,6 +32,7 @@ class UnleashServer:
     """One that runs. Its open-source edition has the environments `development` and `production` only."""
 
     url: str
+    database: str
     tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
     _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
 
@@ -65,6 +66,23 @@ class UnleashServer:
         """Return all that happened to a flag, in order."""
         found: list[dict[str, Any]] = self.ask("GET", f"search/events?feature=IS:{name}&limit=1000")["events"]
         return sorted(found, key=lambda event: int(event["id"]))
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Have the database let nobody at the flags while the block lasts: the server says it is well, and hangs."""
+        programs = postgres_programs()
+        assert programs is not None
+        command = (str(programs / "psql"), "--no-psqlrc", "-qAt", self.database)
+        tables = "features, feature_environments, feature_strategies"
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as held:
+            assert held.stdin is not None and held.stdout is not None
+            held.stdin.write(f"begin; lock table {tables} in access exclusive mode; select 'held';\n")
+            held.stdin.flush()
+            assert held.stdout.readline() == "held\n"
+            try:
+                yield
+            finally:
+                held.stdin.close()
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the Admin API, as somebody by hand would."""
@@ -130,7 +148,7 @@ def unleash_server() -> Iterator[UnleashServer]:
             "INIT_BACKEND_API_TOKENS": ",".join(TOKENS.values()),
         }
         stack.enter_context(running(("node", str(PROGRAM)), log.fileno(), environment))
-        server = UnleashServer(f"http://127.0.0.1:{port}")
+        server = UnleashServer(f"http://127.0.0.1:{port}", f"{database}/unleash")
         until(lambda: server.ask("GET", "projects/default/features"), lambda: Path(log.name).read_text())
         yield server
 

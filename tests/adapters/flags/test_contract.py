@@ -14,6 +14,8 @@ from tests.adapters.flags.kept import InFile, InMemory, InUnleash, Kept
 from interlock.core.flag import Flag, FlagState
 from interlock.ports.flags import FlagsError, Unmovable
 
+pytestmark = pytest.mark.timeout(180)  # the first test waits for Unleash to start
+
 KINDS = ("unleash", "file", "memory")
 STANDINGS = ((False, 100), (False, 10), (True, 10), (True, 60), (True, 100))
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from math import sqrt
 from pathlib import Path
 
+import pytest
 from openfeature import api
 from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
@@ -23,6 +24,8 @@ from interlock.adapters.flags.flagd_file import FlagFiles
 from interlock.adapters.flags.unleash import UnleashFlags
 from interlock.core.flag import Flag, FlagFile
 from interlock.ports.flags import Flags
+
+pytestmark = pytest.mark.timeout(180)  # the first test waits for Unleash to start
 
 USERS = 4000
 PATIENCE = timedelta(seconds=20)

@@ -18,6 +18,8 @@ from interlock.adapters.flags.unleash import UnleashFlags
 from interlock.core.flag import Flag, Unleash
 from interlock.ports.flags import FlagsError, Unmovable
 
+pytestmark = pytest.mark.timeout(180)  # the first test waits for Unleash to start
+
 PATIENCE = timedelta(seconds=20)
 SHORT = timedelta(milliseconds=300)
 OTHER = {"name": "default", "parameters": {}, "constraints": [], "segments": []}
@@ -284,6 +286,22 @@ async def test_whatever_the_server_does_an_error_comes_in_time_and_without_the_t
             assert loop.time() - began < 15
             assert not isinstance(failed.value, Unmovable), "it may get well"
             assert "geheim" not in str(failed.value)
+
+
+async def test_a_server_whose_database_hangs_is_given_up_in_time_and_asked_again_when_it_is_back(
+    unleash: UnleashServer,
+) -> None:
+    flag = unleash.create(gradual(50), on=True)
+    async with flags_of(unleash, SHORT) as flags:
+        loop = asyncio.get_running_loop()
+        with unleash.hanging():
+            for asked in (flags.look(flag), flags.turn_on(flag, 60), flags.turn_off(flag)):
+                began = loop.time()
+                with pytest.raises(FlagsError, match=r"no complete answer within 0\.3 s"):
+                    await asked
+                assert loop.time() - began < 15
+    async with flags_of(unleash) as flags:
+        assert (await flags.turn_off(flag)).exposure == 0
 
 
 @pytest.mark.parametrize("lost", range(4))
