@@ -4,6 +4,7 @@
 DEMO := .venv/ready
 DEV := .venv/ready-dev
 UNLEASH := .venv/unleash/ready
+MCP1 := .venv/mcp1/ready
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -45,7 +46,7 @@ help:
 demo: $(DEMO)
 	@$(BIN)/interlock demo
 
-test: lint parts $(UNLEASH)
+test: lint parts $(UNLEASH) $(MCP1)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: $(DEV)
@@ -84,6 +85,13 @@ $(UNLEASH): tests/unleash/package.json tests/unleash/package-lock.json | $(DEV) 
 		(cd $(@D) && npm ci --ignore-scripts --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null) && touch $@ || \
 		echo 'Unleash could not be installed here (it takes npm and Node 20): tests that need it say so' >&2
 
+# A client of the protocol's earlier generation, which agents speak too.
+$(MCP1): requirements-mcp1.txt | $(DEV)
+	@echo 'Installing the earlier MCP client for tests'
+	@$(BIN)/python -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $< && touch $@ || \
+		echo 'The earlier MCP client could not be installed here: tests that need it say so' >&2
+
 $(DEMO): requirements.txt pyproject.toml $(STALE)
 	@python="$(PYTHON)"; \
 	if [ -z "$$python" ]; then \
@@ -116,6 +124,7 @@ lock: $(DEMO)
 	@$(BIN)/uv --quiet pip compile --system-certs --universal --generate-hashes --upgrade pyproject.toml --group build -o requirements.txt
 	@$(BIN)/uv --quiet pip compile --system-certs --universal --generate-hashes --upgrade pyproject.toml --group build --group dev \
 		-c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv --quiet pip compile --system-certs --universal --generate-hashes --upgrade --group mcp1 -o requirements-mcp1.txt
 
 clean:
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
