@@ -5,7 +5,8 @@ answered 500 once it has had `errors_after` of them; `latency`, seconds for an a
 user; `dies_after`, so many users' requests; `start`, seconds until it listens, in all slots `from_slot` on; `crashes`,
 whether it ends before that; `sick`, whether it is never ready; `stubborn`, whether it ignores SIGTERM; `spread`, the
 deviation of the logarithm of its latency, whose median is `latency` then; `outage`, two numbers of seconds: it fails
-all users in the last so many of every so many by the clock.
+all users in the last so many of every so many by the clock; `flag`, a file in flagd's format, and `flag_errors`, the
+share of failed requests among those of the users to whom its `new_feature` gives the feature.
 
 Paths: /healthz and /smoke, which are always answered well, /slow/SECONDS, /stream/SECONDS, all others. With ACCEPTS in
 its environment, it appends the time of each user's request to that file, and with BADS the time of each that it fails.
@@ -21,6 +22,7 @@ import signal
 import struct
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +52,12 @@ class Conversation(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            line = self._received[: self._received.find(b"\r\n")]
+            head = self._received[:end]
+            line = head[: head.find(b"\r\n")]
             self._received = self._received[end + 4 :]
-            self._begin(line.split(b" ")[1].partition(b"?")[0].decode())
+            self._begin(line.split(b" ")[1].partition(b"?")[0].decode(), head)
 
-    def _begin(self, path: str) -> None:
+    def _begin(self, path: str, head: bytes) -> None:
         if path in ("/healthz", "/smoke"):
             self._answer("503 Sick" if MANNERS.get("sick") else "200 OK")
             return
@@ -67,7 +70,7 @@ class Conversation(asyncio.Protocol):
             self._stream(float(seconds))
             return
         fails = _served > MANNERS.get("errors_after", 0) and random.random() < MANNERS.get("errors", 0)
-        fails = fails or _in_outage()
+        fails = fails or _in_outage() or (_has_the_feature(head) and random.random() < MANNERS["flag_errors"])
         if fails:
             _write(_bads)
         status = "500 Oops" if fails else "200 OK"
@@ -107,6 +110,18 @@ def _latency() -> float:
     return usual * random.uniform(0.75, 1.25)
 
 
+def _has_the_feature(head: bytes) -> bool:
+    """Say whether the flag gives this request's user the feature, by the file as it is now."""
+    if "flag" not in MANNERS:
+        return False
+    flag = json.loads(Path(MANNERS["flag"]).read_text())["flags"]["new_feature"]
+    if flag["state"] != "ENABLED":
+        return False
+    user = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"x-user:")), b"")
+    shares = dict(flag["targeting"]["fractional"])
+    return zlib.crc32(user) % 100 < shares["on"]
+
+
 def _in_outage() -> bool:
     every, lasting = map(float, MANNERS.get("outage", (1, 0)))
     return time.time() % every >= every - lasting if lasting else False
@@ -130,6 +145,8 @@ async def serve() -> None:
     """Listen where we are told, as late as our manners say."""
     if MANNERS.get("stubborn"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    elif os.getpid() == 1:  # alone in a container: whoever says nothing of SIGTERM there is deaf to it
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     if int(os.environ["INTERLOCK_SLOT"]) >= MANNERS.get("from_slot", 0):
         await asyncio.sleep(MANNERS.get("start", 0))
     if MANNERS.get("crashes"):

@@ -34,13 +34,14 @@ from interlock.app.view import NoSuchRollout, View
 from interlock.core.conditions import Conditions
 from interlock.core.criteria import Criteria
 from interlock.core.events import OrderKind
+from interlock.core.flag import FlagUse
 from interlock.core.health import Identify, Probe, ProbeKind, SmokeTest
 from interlock.core.load import Recipe
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.release import Artefact, Configuration, Entrance, Protocol, Release, Revision, Sticky, StickyBy
 from interlock.core.rollout import Rollout
-from interlock.core.strategy import LAYOUTS, Pace, rollback
+from interlock.core.strategy import LAYOUTS, Pace, retract, rollback
 from interlock.core.weight import ALL, Weight
 from interlock.ports.host import Command
 from interlock.ports.store import Entry, Proof, StoreError
@@ -79,6 +80,7 @@ class Wish:
     load: Recipe | None = None
     hold_at_most: timedelta = Pace().hold_at_most
     conditions: Conditions = Conditions()
+    flags: tuple[FlagUse, ...] = ()
 
 
 class PatientApp(App):
@@ -167,7 +169,7 @@ class Town:
         proofs = await self.proofs()
         self._numbers += 1
         old = proofs[0].revision if proofs else None
-        release = Release(SERVICE, wish.version, self._artefact(wish), _configuration(wish), "common")
+        release = Release(SERVICE, wish.version, self._artefact(wish), self._configuration(wish), "common")
         new = Revision(f"{ENVIRONMENT}-{release.identity[:8]}-{self._numbers}-{os.getpid()}", ENVIRONMENT, release)
         self.revisions.setdefault(wish.version, []).append(new.name)
         entrance = wish.entrance or Entrance(self.port, sticky=Sticky(StickyBy.HEADER, "x-user"))
@@ -256,6 +258,9 @@ class Town:
         """Return the version proven last."""
         return (await self.proofs())[0].revision.release.version
 
+    def _configuration(self, wish: Wish) -> Configuration:
+        return _configuration(wish)
+
     def _artefact(self, wish: Wish) -> Artefact:
         service = (Path(__file__).parent / ("grpc_service.py" if wish.grpc else "service.py")).read_bytes()
         manners = json.dumps({"version": wish.version, **wish.manners}).encode()
@@ -273,6 +278,10 @@ class Town:
         found = await self.host.find(f"{self.state.label}/{ENVIRONMENT}/{revision}")
         return [one.pid for one in found]
 
+    async def instances(self) -> list[str]:
+        """Return the labels of all instances."""
+        return [one.label for one in await self.host.find(f"{self.state.label}/{ENVIRONMENT}/")]
+
     async def envoy(self) -> int:
         """Return Envoy's pid."""
         (one,) = await self.host.find(f"{self.state.label}/envoy")
@@ -289,7 +298,7 @@ class Town:
         name = proofs[0].revision.name
 
         async def only_it() -> bool:
-            labels = [one.label for one in await self.host.find(f"{self.state.label}/{ENVIRONMENT}/")]
+            labels = await self.instances()
             return len(labels) == instances and all(f"/{name}/" in label for label in labels)
 
         await eventually(only_it, f"{instances} instances of {name} and nothing else: {await self.everything()}", 15)
@@ -361,10 +370,21 @@ def _stage(wish: Wish, entrance: Entrance, new: Revision, old: Revision | None) 
         load=wish.load,
         load_before=wish.weights[:1],
         conditions=wish.conditions.gates,
+        flags=wish.flags,
     )
-    steps, back = LAYOUTS[wish.strategy](new, old, pace), rollback(new, old, pace)
-    conditions = wish.conditions
-    return Stage(ENVIRONMENT, entrance, wish.strategy, new, old, steps, back, wish.criteria, conditions=conditions)
+    return Stage(
+        ENVIRONMENT,
+        entrance,
+        wish.strategy,
+        new,
+        old,
+        LAYOUTS[wish.strategy](new, old, pace),
+        rollback(new, old, pace),
+        wish.criteria,
+        conditions=wish.conditions,
+        flags=wish.flags,
+        retract=retract(new, old, pace),
+    )
 
 
 def _configuration(wish: Wish) -> Configuration:

@@ -43,11 +43,15 @@ class FlagsEye:
     async def run(self) -> None:
         """Look for ever; a flag whose keeper is slow holds up no other."""
         while True:
-            rollout = self._rollout()
-            if rollout.flags and not rollout.going_back:
-                await asyncio.gather(*(self._look(one, rollout) for one in rollout.flags))
-                self._looked = self._ports.clock.monotonic()
+            await self.look()
             await self._ports.clock.sleep(LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Look once at all flags that the rollout holds."""
+        rollout = self._rollout()
+        if rollout.flags and not rollout.going_back:
+            await asyncio.gather(*(self._look(one, rollout) for one in rollout.flags))
+            self._looked = self._ports.clock.monotonic()
 
     async def _look(self, held: Captured, then: Rollout) -> None:
         try:

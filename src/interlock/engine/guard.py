@@ -67,7 +67,7 @@ class Guard:
 
     async def renew(self) -> None:
         """Ask all that is watched now, right before an advance: what was open a second ago may be closed."""
-        await asyncio.gather(*(self._renewed(gate) for gate in self._watched()))
+        await asyncio.gather(self._flags.look(), *(self._renewed(gate) for gate in self._watched()))
 
     async def _renewed(self, gate: GateName) -> None:
         try:
