@@ -210,9 +210,13 @@ class Engine:
             path, query = "/libpod/images/pull", {"reference": f"{name}@{digest}", "tlsVerify": "false"}
         else:
             path, query = "/images/create", {"fromImage": name, "tag": digest}
-        answer = await self._ask("POST", path, query, headers=headers, within=PULLS_WITHIN)
+        what = f"{name}@{digest} cannot be pulled"
+        try:
+            answer = await self._ask("POST", path, query, headers=headers, within=PULLS_WITHIN)
+        except EngineError as error:
+            raise EngineError(f"{what}: {error}", error.status) from error
         if trouble := _trouble(answer.body):
-            raise EngineError(f"{name}@{digest} cannot be pulled by {self.address}: {trouble}{hint(trouble)}", 502)
+            raise EngineError(f"{what}: {self._who()} says: {trouble}{hint(trouble)}", 502)
 
     async def remove_image(self, image: str) -> bool:
         """Remove an image; say whether it has gone: what a container uses stays."""
