@@ -77,10 +77,13 @@ class Veil:
 
 @lru_cache(maxsize=4096)
 def _shown(text: str, values: tuple[str, ...], limit: int, lines: bool) -> str:
-    """Hide before and after: what is taken out of a text may have stood in the middle of a secret."""
+    """Hide before and after: what is taken out of a text may have stood in the middle of a secret.
+
+    The first time the text is taken for whole: what ends like the beginning of a secret may be the end of one.
+    """
     if not values:
         return tame(text, limit, lines=lines)
-    return hidden(tame(hidden(text, values), limit, lines=lines), values)
+    return hidden(tame(hidden(f"{text}\n", values), limit, lines=lines), values)
 
 
 def _token(path: Path) -> tuple[str, ...]:
