@@ -11,8 +11,10 @@ import pytest
 from interlock.config.document import FileError, parse
 from interlock.config.load import understand
 from interlock.core import checks, incidents, on_call
+from interlock.core.channel import Apprise, Webhook
 from interlock.core.conditions import Conditions
 from interlock.core.incidents import Mine
+from interlock.core.record import plain, restore
 from interlock.core.steps import GateName
 from interlock.core.window import Freeze, Opening, WhenClosed
 
@@ -112,6 +114,35 @@ def test_a_rota_has_its_address_and_whose_days_it_means() -> None:
     assert path is not None and path.source == on_call.Rota("/project/rota.ics", "UTC")
 
 
+def test_a_calendars_address_may_be_a_secret_and_is_only_its_fingerprint_in_a_plan() -> None:
+    found = declared(
+        "{window: {open: [daily], calendar: env:FREEZES}, on_call: {calendar: 'file:rota.url', timezone: Asia/Tokyo}}"
+    )
+    assert set(found.references()) == {"env:FREEZES", "file:/project/rota.url"}
+    sealed = found.sealed({"env:FREEZES": "f1", "file:/project/rota.url": "f2"})
+    assert sealed.window is not None and sealed.on_call is not None
+    assert (sealed.window.calendar, sealed.window.calendar_secret, sealed.window.looked_up) == ("", "f1", True)
+    assert sealed.on_call.source == on_call.Rota("", "Asia/Tokyo", "f2")
+    assert restore(Conditions, plain(sealed)) == sealed
+
+
+def test_people_are_reached_by_what_stands_for_them_by_their_name_or_address() -> None:
+    ways = "apprise: env:GRACE, webhook: {url: 'https://p.example/g', secret: env:KEY}"
+    reach = f"{{ada: ada@example.org, Grace: {{mail: g@example.org, {ways}}}, h@example.org: {{webhook: 'file:hedy'}}}}"
+    found = declared(f"{{on_call: {{people: [ada, grace], reach: {reach}}}}}")
+    assert set(found.references()) == {"env:GRACE", "env:KEY", "file:/project/hedy"}
+    sealed = found.sealed({"env:GRACE": "f1", "env:KEY": "f2", "file:/project/hedy": "f3"})
+    call = sealed.on_call
+    assert call is not None and restore(Conditions, plain(sealed)) == sealed
+    assert call.reaches(on_call.Person("Ada")) == on_call.Reach("ada", "ada@example.org")
+    by = (Apprise("f1"), Webhook("https://p.example/g", key_secret="f2"))
+    assert call.reaches(on_call.Person("grace", "g@else.example")) == on_call.Reach("Grace", "g@example.org", by)
+    assert call.reaches(on_call.Person("Hedy", "H@example.org")) == on_call.Reach(
+        "h@example.org", by=(Webhook(url_secret="f3"),)
+    )
+    assert call.reaches(on_call.Person("mallory", "m@example.org")) is None and call.reaches(on_call.Person("")) is None
+
+
 @pytest.mark.parametrize("place", ["DE", "DE-BY", "US-CA", "GB-SCT", "DEU"])
 def test_holidays_are_those_of_a_country_or_a_part_of_it(place: str) -> None:
     window = declared(f"{{window: {{open: [daily], holidays: {place}}}}}").window
@@ -151,6 +182,11 @@ def test_a_roster_turns_from_a_moment_on() -> None:
         ("{on_call: {people: [ada], calendar: c.ics}}", "expected one of people, pagerduty, calendar"),
         ("{on_call: {people: [ada], every: 7d}}", "expected start and every together"),
         ("{on_call: {people: [ada], start: '2026-01-05T09:00', every: 7d}}", "with its offset from UTC"),
+        ("{on_call: {people: [ada], reach: {ada: {}}}}", "expected mail, apprise or webhook, found none"),
+        ("{on_call: {people: [ada], reach: {ada: {apprise: 'json://secret-itself'}}}}", "expected a reference"),
+        ("{on_call: {people: [ada], reach: {ada: {webhook: 'https://x.example/?t=secret-itself'}}}}", "without a user"),
+        ("{on_call: {people: [ada], reach: {ada: nobody}}}", "reach.ada"),
+        ("{window: {open: [daily], calendar: 'env:secret-itself'}}", "expected a reference"),
         ("{on_cal: {people: [ada]}}", "on_call"),
     ],
 )

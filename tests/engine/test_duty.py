@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+import pytest
 from tests.engine.stories import BAD, HASTY, Story, busy, play
 
 from interlock.core.conditions import Conditions
@@ -16,7 +17,7 @@ from interlock.core.phase import Phase
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.strategy import LAYOUTS
 from interlock.engine.courier import Courier
-from interlock.engine.duty import Duty
+from interlock.engine.duty import Duty, Everywhere
 from interlock.ports.notify import Letter, Undelivered
 from interlock.ports.on_call import OnCallError
 
@@ -30,7 +31,7 @@ class Post:
     letters: list[tuple[str, Letter]] = field(default_factory=list)
     breaks: int = 0
 
-    def reached(self, person: Person) -> _Box | None:
+    def reached(self, declared: OnCall, person: Person) -> _Box | None:
         return _Box(self, person.name) if person.contact else None
 
 
@@ -99,8 +100,8 @@ def test_whoever_is_on_call_is_told_of_the_beginning_and_of_the_end_and_that_is_
             ("Grace", "Succeeded"),
         ]
         assert await lines(story, ended.id) == [
-            "on call and told that it begins: ada <ada@example.org>; on call and not told that it begins, as no mail "
-            "channel reaches them: hedy",
+            "on call and told that it begins: ada <ada@example.org>; on call and not told that it begins, as "
+            "nothing in the file reaches them: hedy",
             "on call and told that it succeeded: Grace <grace@example.org>",
         ]
 
@@ -122,6 +123,41 @@ def test_they_are_asked_to_acknowledge_each_by_a_link_of_their_own() -> None:
         await over(task)
         texts = [entry.text for entry in await story.store.entries(f"{run}-production")]
         assert not any("TOKEN" in text for text in texts)
+
+    play(tell, busy())
+
+
+def test_where_a_server_takes_it_the_letter_has_the_link_on_a_line_of_its_own() -> None:
+    async def tell(story: Story) -> None:
+        post = Post()
+        story.around.staff = (ADA,)
+        served = replace(duty(story, post), links="https://deploy.example.org/x")
+        task = asyncio.create_task(Courier(story.store, story.world, lambda plan: (served,)).run())
+        run = await story.deploy(await planned(story, acknowledge=True))
+        await story.until(lambda: bool(post.letters))
+        lines = post.letters[0][1].text.splitlines()
+        assert lines[0].endswith("has acknowledged it, within 15 min:")
+        assert "https://deploy.example.org/x/acknowledge?token=TOKEN-ada" in lines
+        assert "Or interlock acknowledge --token TOKEN-ada" in lines
+        await story.order(run, OrderKind.ABORT)
+        await story.ends(run)
+        await over(task)
+
+    play(tell, busy())
+
+
+def test_whoever_is_reached_by_several_ways_is_told_by_all_and_one_that_takes_it_is_enough() -> None:
+    async def tell(story: Story) -> None:
+        one, other = Post(), Post()
+        letter = Letter("k", "t", True, story.world.now(), "s", "Started: x", "text", {})
+        await Everywhere([_Box(one, "a"), _Box(other, "b")]).send(letter)
+        assert [len(post.letters) for post in (one, other)] == [1, 1]
+        one.breaks = 1
+        await Everywhere([_Box(one, "a"), _Box(other, "b")]).send(letter)
+        assert [len(post.letters) for post in (one, other)] == [1, 2]
+        one.breaks = other.breaks = 1
+        with pytest.raises(Undelivered, match="the mail server is away"):
+            await Everywhere([_Box(one, "a"), _Box(other, "b")]).send(letter)
 
     play(tell, busy())
 

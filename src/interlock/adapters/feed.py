@@ -30,6 +30,8 @@ AHEAD = timedelta(days=61)
 READ_AGAIN = timedelta(hours=1)
 """How long what was worked out of the same content is used: after that the span is another one."""
 
+_SCHEMES = ("https://", "http://", "webcal://")
+
 MISSING = "calendars and holidays cannot be read: pip install 'interlock[calendar]'"
 
 Events = tuple[dict[str, Any], ...]
@@ -62,28 +64,41 @@ class _Shelf:
 
 
 class Feed:
-    """All feeds that are asked for here, each kept once."""
+    """All feeds that are asked for here, each kept once. `secret` returns an address that is one by its fingerprint."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, secret: Callable[[str], str] = lambda _: ""
+    ) -> None:
+        self._monotonic, self._secret = monotonic, secret
         self._shelves: dict[tuple[str, str], _Shelf] = {}
 
-    async def events(self, address: str, zone: str, at: datetime, within: timedelta) -> Copy:
+    async def events(self, address: str, zone: str, at: datetime, within: timedelta, *, secret: str = "") -> Copy:
         """Return the events that touch the two months from this moment on; raise FeedError.
 
-        `zone` is whose days the whole-day events are.
+        `zone` is whose days the whole-day events are, `secret` what holds the address where that is no `address`.
         """
-        shelf = self._shelves.setdefault((address, zone), _Shelf())
+        shelf = self._shelves.setdefault((secret or address, zone), _Shelf())
         async with shelf.lock:
             now = self._monotonic()
             if not _recent(shelf, now):
-                await self._renew(shelf, address, zone, at, within)
-            return self._copy(shelf, address)
+                await self._renew(shelf, lambda: self._address(secret) if secret else address, zone, at, within)
+            return self._copy(shelf, "whose address is a secret" if secret else named(address))
 
-    async def _renew(self, shelf: _Shelf, address: str, zone: str, at: datetime, within: timedelta) -> None:
+    def _address(self, secret: str) -> str:
+        try:
+            found = self._secret(secret)
+        except OSError as error:
+            raise FeedError(f"its address cannot be read: {error.strerror}") from error
+        if not found.startswith(_SCHEMES):
+            raise FeedError("its address is none: expected one that begins with https://")
+        return found
+
+    async def _renew(
+        self, shelf: _Shelf, address: Callable[[], str], zone: str, at: datetime, within: timedelta
+    ) -> None:
         try:
             async with asyncio.timeout(within.total_seconds()):
-                content = await _content(address, within)
+                content = await _content(address(), within)
                 await _read(shelf, content, zone, at, within)
         except TimeoutError:
             shelf.trouble = f"no answer within {within.total_seconds():g} s"
@@ -93,10 +108,10 @@ class Feed:
             shelf.trouble, shelf.had, shelf.had_at = "", self._monotonic(), at
         shelf.tried = self._monotonic()
 
-    def _copy(self, shelf: _Shelf, address: str) -> Copy:
+    def _copy(self, shelf: _Shelf, called: str) -> Copy:
         if not shelf.trouble:
             return Copy(shelf.events)
-        said = f"the calendar {named(address)}: {shelf.trouble}"
+        said = f"the calendar {called}: {shelf.trouble}"
         if shelf.had is None or shelf.had_at is None:
             raise FeedError(said)
         if self._monotonic() - shelf.had > COPY_LASTS.total_seconds():

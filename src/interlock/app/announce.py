@@ -14,9 +14,10 @@ from interlock.ports.store import Store, StoreError
 
 def announced(plan: Plan, file: File, state: StateDirectory) -> Plan:
     """Return the plan with those whom the file names; raise SecretError or ChannelError when one cannot be told."""
+    _reached(file, state)
     if not file.channels:
-        return replace(plan, log=file.log)
-    return replace(plan, channels=tuple(_settled(one, state) for one in file.channels), log=file.log)
+        return replace(plan, log=file.log, links=file.links)
+    return replace(plan, channels=tuple(_settled(one, state) for one in file.channels), log=file.log, links=file.links)
 
 
 async def announced_anyway(plan: Plan, file: File, state: StateDirectory, store: Store) -> Plan:
@@ -25,7 +26,7 @@ async def announced_anyway(plan: Plan, file: File, state: StateDirectory, store:
     For a channel whose secret is missing the one of the newest plan is taken, which has its secret still.
     """
     if not file.channels:
-        return replace(plan, log=file.log)
+        return replace(plan, log=file.log, links=file.links)
     from interlock.app.readers import ChannelError
 
     last, found = await _last(store), []
@@ -34,7 +35,7 @@ async def announced_anyway(plan: Plan, file: File, state: StateDirectory, store:
             found.append(_settled(channel, state))
         except (SecretError, ChannelError):
             found += [one for one in last if one.name == channel.name]
-    return replace(plan, channels=tuple(found), log=file.log)
+    return replace(plan, channels=tuple(found), log=file.log, links=file.links)
 
 
 def _settled(channel: Channel, state: StateDirectory) -> Channel:
@@ -43,6 +44,16 @@ def _settled(channel: Channel, state: StateDirectory) -> Channel:
     fingerprints = keep(state.secrets, references(channel))
     (one,) = settled((channel,), fingerprints, state.secrets)
     return one
+
+
+def _reached(file: File, state: StateDirectory) -> None:
+    """Raise an error where somebody on call could not be told as the file says."""
+    declared = [one.conditions.on_call for one in file.environments if one.conditions.on_call is not None]
+    if any(one.reach for one in declared):
+        from interlock.app.duty import checked
+
+        for one in declared:
+            checked(one, file.channels, lambda channel: _settled(channel, state))
 
 
 async def _last(store: Store) -> tuple[Channel, ...]:

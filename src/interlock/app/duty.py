@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,16 @@ from interlock.core.channel import Channel, Mail
 from interlock.core.events import OrderKind
 from interlock.core.link import CHANNEL, Link
 from interlock.core.news import News
-from interlock.core.on_call import Person
+from interlock.core.on_call import OnCall, Person
 from interlock.core.plan import Plan
-from interlock.engine.duty import Duty
+from interlock.engine.duty import Duty, Everywhere
 from interlock.ports.clock import Clock
 from interlock.ports.notify import Outlet
 from interlock.ports.store import Store
+
+
+class ChannelError(Exception):
+    """A channel of the file cannot be used here; the message says which, why and what to do, and holds no secret."""
 
 
 def duty(
@@ -31,22 +35,47 @@ def duty(
 ) -> tuple[Duty, ...]:
     """Make the reader that tells those on call; none where the plan asks for nobody.
 
-    They get mail through the first channel of the plan that sends it, at the address that the rota has for them.
+    They are told by what the file has for them under `reach`, and by mail at the address that the rota has, through
+    the first channel of the plan that sends it.
     """
     if not any(stage.conditions.on_call for stage in plan.stages):
         return ()
-    channel, by = next(((one, one.by) for one in plan.channels if isinstance(one.by, Mail)), (None, None))
+    mails = next((one for one in plan.channels if isinstance(one.by, Mail)), None)
 
-    def reached(person: Person) -> Outlet | None:
-        address = next((one for one in (person.contact, person.name) if "@" in one and " " not in one), "")
-        if channel is None or by is None or not address:
-            return None
-        return outlet(replace(channel, by=replace(by, to=(address,))))
+    def reached(declared: OnCall, person: Person) -> Outlet | None:
+        ways = [outlet(one) for one in _ways(declared, person, mails)]
+        return Everywhere(ways) if ways else None
 
     def link(news: News, person: Person) -> str:
         return token(state.secrets, news, person)
 
-    return (Duty(surroundings(state), store, clock, hide, reached, link),)
+    return (Duty(surroundings(state), store, clock, hide, reached, link, plan.links),)
+
+
+def checked(declared: OnCall | None, channels: Sequence[Channel], settled: Callable[[Channel], Channel]) -> None:
+    """Raise ChannelError or SecretError when the file says that somebody is told by what cannot be used here."""
+    for one in declared.reach if declared else ():
+        if one.mail and not any(isinstance(channel.by, Mail) for channel in channels):
+            raise ChannelError(
+                f"gates.on_call.reach.{one.person}: mail goes through the first mail channel of notify, and there is "
+                "none: add one, or reach them otherwise"
+            )
+        for way in one.by:
+            settled(Channel(_called(one.person), way))
+
+
+def _ways(declared: OnCall, person: Person, mails: Channel | None) -> Iterator[Channel]:
+    """Yield how somebody is told; mail goes where the file says, or the rota."""
+    said = declared.reaches(person)
+    yield from (Channel(_called(person.name), way) for way in (said.by if said else ()))
+    known = (said.mail if said else "", person.contact, person.name)
+    address = next((one for one in known if "@" in one and " " not in one), "")
+    if mails is not None and isinstance(mails.by, Mail) and address:
+        yield replace(mails, by=replace(mails.by, to=(address,)))
+
+
+def _called(name: str) -> str:
+    return f"on-call {name}"
 
 
 def token(secrets: Path, news: News, person: Person) -> str:

@@ -82,7 +82,7 @@ def surroundings(state: StateDirectory) -> Outside:
     def hide(text: str) -> str:
         return hidden(text, kept(state.secrets))
 
-    feed = Feed()
+    feed = Feed(secret=secret)
     kinds = Kinds(
         {
             checks.GitHub: GitHubChecks(secret),

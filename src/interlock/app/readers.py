@@ -11,7 +11,7 @@ from interlock.adapters.notify.library import AppriseOutlet, MailOutlet, Server
 from interlock.adapters.notify.library.apprise import MISSING, installed, understood
 from interlock.adapters.notify.webhook import WebhookOutlet, key_of
 from interlock.adapters.secrets import kept
-from interlock.app.duty import duty
+from interlock.app.duty import ChannelError, duty
 from interlock.app.outside import surroundings
 from interlock.app.state import StateDirectory
 from interlock.core.channel import Apprise, Channel, Mail, Webhook, references, sealed
@@ -24,9 +24,7 @@ from interlock.ports.clock import Clock
 from interlock.ports.notify import Outlet, Undelivered
 from interlock.ports.store import Store
 
-
-class ChannelError(Exception):
-    """A channel of the file cannot be used here; the message says which, why and what to do, and holds no secret."""
+__all__ = ["ChannelError", "readers", "settled"]
 
 
 def readers(state: StateDirectory, store: Store, clock: Clock, plan: Plan) -> tuple[Reader, ...]:

@@ -56,18 +56,18 @@ def _keep(directory: Path, key: bytes, value: bytes) -> str:
     if (directory / name).exists():
         os.utime(directory / name)  # planned with again: see `forget`
     else:
-        _write(directory / name, value)
+        write_once(directory / name, value)
     return name
 
 
 def _key(directory: Path) -> bytes:
     path = directory / "key"
     if not path.exists():
-        _write(path, secrets.token_bytes(32))
+        write_once(path, secrets.token_bytes(32))
     return path.read_bytes()
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_once(path: Path, content: bytes) -> None:
     """Write a file that was never readable by others, whole or not at all; whoever comes second keeps the first's."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

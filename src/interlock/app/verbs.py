@@ -32,6 +32,7 @@ from interlock.ports.flags import FlagsError
 from interlock.ports.store import Quarantined, StoreError
 
 if TYPE_CHECKING:  # imported late, where it is needed: to look must be quick
+    from interlock.core.link import Link
     from interlock.core.suspects import Found
     from interlock.core.toggle import Toggle, Toggled
 
@@ -197,17 +198,31 @@ class App:
         kind = OrderKind.ACKNOWLEDGE
         if not token:
             return await self.order(run, kind, reason, claims=name)
-        from interlock.app.secrets import key_for  # imported late: to look must be quick
+        from interlock.core import link  # imported late: to look must be quick
+
+        given, _ = await self.asked(token, run)
+        key, person = link.once(token), given.person
+        return await self.order(given.rollout, kind, reason, key, claims=person, channel=link.CHANNEL)
+
+    async def asked(self, token: str, run: str | None = None) -> tuple[Link, Rollout]:
+        """Return what a link is for, and its rollout; change nothing. Raises LinkError for one that proves nothing."""
+        from interlock.app.secrets import key_for
         from interlock.core import link
 
         given = link.read(token, key_for(self.state.secrets, link.CHANNEL), self._clock.now())
-        if given.order != kind.value:
-            raise link.LinkError(f"this link is to {given.order}, not to {kind.value}")
+        if given.order != OrderKind.ACKNOWLEDGE.value:
+            raise link.LinkError(f"this link is to {given.order}, not to {OrderKind.ACKNOWLEDGE.value}")
         rollouts = await self._run(run or given.rollout)
         if rollouts[-1].id != given.rollout:
             raise link.LinkError(f"this link is for {given.rollout}, and this is {rollouts[-1].id}")
-        key, person = link.once(token), given.person
-        return await self.order(given.rollout, kind, reason, key, claims=person, channel=link.CHANNEL)
+        return given, rollouts[-1]
+
+    async def standing(self, id: str) -> Rollout:
+        """Return the rollout of this id, at which its run stands; raise NoSuchRollout, or Blocked when it does not."""
+        newest = (await self._run(id))[-1]
+        if newest.id != id:
+            raise Blocked(f"{newest.run} stands at {newest.id}, and not at {id}: give orders to the former")
+        return newest
 
     async def release(self, service: str, identity: str, reason: str) -> bool:
         """Let a release out of quarantine, on record; say whether it was there."""

@@ -18,9 +18,10 @@ from interlock.ports.calendar import CalendarError
 def check(conditions: Conditions) -> None:
     """Raise Blocked where a calendar or holidays are declared and nothing here can read them."""
     window, call = conditions.window, conditions.on_call
-    read = [window.calendar, window.holidays] if window else []
+    secret = "a calendar" if window and window.calendar_secret else ""
+    read = [window.calendar, secret, window.holidays] if window else []
     if call is not None and isinstance(call.source, Rota):
-        read.append(call.source.calendar)
+        read.append(call.source.calendar or "the calendar of those on call")
     if any(read) and not installed():
         raise Blocked(f"{MISSING}, or take {' and '.join(filter(None, read))} out of the file")
 
@@ -35,7 +36,7 @@ async def seen(state: StateDirectory, conditions: Conditions, after: timedelta) 
     from interlock.app.outside import surroundings  # imported late: few files have windows
 
     now = SystemClock().now()
-    if not (conditions.window.calendar or conditions.window.holidays):
+    if not conditions.window.looked_up:
         return Seen(now, Entries(), after=after)
     try:
         return Seen(now, await entries(surroundings(state), conditions.window, now), after=after)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from interlock.config.quantity import found
+from interlock.config.quantity import found, reference
 
 _SCHEMES = ("http", "https", "webcal")
 
@@ -47,7 +47,9 @@ def _nearest(value: str, names: Mapping[str, str]) -> str:
 
 
 def feed(value: str) -> str:
-    """Accept a path, or an address at which somebody may be asked."""
+    """Accept a path, an address at which somebody may be asked, or a reference to one that is a secret."""
+    if value.startswith(("env:", "file:")):
+        return reference(value)
     scheme, separator, _ = value.partition("://")
     if separator and scheme not in _SCHEMES:
         raise ValueError(f"expected a path, or an address that begins with https://, found {found(value)}")

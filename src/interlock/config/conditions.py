@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from interlock.config.gates import ApprovalsBlock, ChecksBlock, GatesBlock, IncidentsBlock, OnCallBlock, WindowBlock
-from interlock.core import checks, incidents, on_call
+from interlock.config.gates import (
+    ApprovalsBlock,
+    ChecksBlock,
+    GatesBlock,
+    IncidentsBlock,
+    OnCallBlock,
+    ReachBlock,
+    WindowBlock,
+)
+from interlock.config.notify import absolute, webhook
+from interlock.core import channel, checks, incidents, on_call
 from interlock.core.approval import Policy
 from interlock.core.checks import Checks
 from interlock.core.conditions import Conditions
@@ -37,9 +46,9 @@ def _checks(block: ChecksBlock, root: Path) -> Checks:
 
 def _check_sources(block: ChecksBlock, root: Path) -> Iterator[checks.Source]:
     if hub := block.github:
-        yield checks.GitHub(hub.repository, hub.url.rstrip("/"), _absolute(hub.token, root), hub.required)
+        yield checks.GitHub(hub.repository, hub.url.rstrip("/"), absolute(hub.token, root), hub.required)
     if lab := block.gitlab:
-        yield checks.GitLab(lab.project, lab.url.rstrip("/"), _absolute(lab.token, root), lab.required)
+        yield checks.GitLab(lab.project, lab.url.rstrip("/"), absolute(lab.token, root), lab.required)
     if block.junit:
         yield checks.JUnit(str(root / block.junit.path), block.junit.newer_than)
     if block.command:
@@ -52,14 +61,14 @@ def _incidents(block: IncidentsBlock, root: Path) -> Incidents:
 
 def _incident_sources(block: IncidentsBlock, root: Path) -> Iterator[incidents.Source]:
     if manager := block.alertmanager:
-        token = _absolute(manager.token, root)
+        token = absolute(manager.token, root)
         yield incidents.Alertmanager(manager.url.rstrip("/"), manager.matchers, manager.mine, token)
     if pager := block.pagerduty:
-        token = _absolute(pager.token, root)
+        token = absolute(pager.token, root)
         yield incidents.PagerDuty(pager.services, pager.mine, token, pager.url.rstrip("/"))
     if web := block.http:
         named = {name: getattr(web, name) for name in type(web).model_fields if name != "token"}
-        yield incidents.Web(**named, token_secret=_absolute(web.token, root))
+        yield incidents.Web(**named, token_secret=absolute(web.token, root))
     if block.file:
         yield incidents.Flagged(str(root / block.file))
 
@@ -72,29 +81,40 @@ def _window(block: WindowBlock, root: Path) -> Window:
         _feed(block.calendar, root),
         block.holidays,
         WhenClosed(block.when_closed),
+        calendar_secret=_secret(block.calendar, root),
     )
 
 
 def _on_call(block: OnCallBlock, root: Path) -> OnCall:
-    return OnCall(_rota(block, root), block.acknowledge, block.within)
+    reach = tuple(_reach(name, one, root) for name, one in sorted(block.reach.items()))
+    return OnCall(_rota(block, root), block.acknowledge, block.within, reach=reach)
+
+
+def _reach(name: str, block: ReachBlock, root: Path) -> on_call.Reach:
+    ways: list[channel.Webhook | channel.Apprise] = []
+    if block.apprise is not None:
+        ways.append(channel.Apprise(absolute(block.apprise, root)))
+    if block.webhook is not None:
+        ways.append(webhook(block.webhook, root))
+    return on_call.Reach(name, block.mail or "", tuple(ways))
 
 
 def _rota(block: OnCallBlock, root: Path) -> on_call.Source:
     if pager := block.pagerduty:
-        token = _absolute(pager.token, root)
+        token = absolute(pager.token, root)
         return on_call.PagerDuty(pager.schedules, pager.policies, token, pager.url.rstrip("/"))
     if block.calendar:
-        return on_call.Rota(_feed(block.calendar, root), block.timezone)
+        return on_call.Rota(_feed(block.calendar, root), block.timezone, _secret(block.calendar, root))
     return on_call.Roster(block.people, block.start, block.every)
 
 
 def _feed(calendar: str, root: Path) -> str:
-    """Return a feed's URL, or an absolute path."""
+    """Return a feed's URL, or an absolute path; "" for one whose address is a secret."""
+    if _secret(calendar, root):
+        return ""
     return calendar if not calendar or "://" in calendar else str(root / calendar)
 
 
-def _absolute(reference: str | None, root: Path) -> str:
-    if reference is None:
-        return ""
-    kind, _, name = reference.partition(":")
-    return f"file:{root / name}" if kind == "file" else reference
+def _secret(calendar: str, root: Path) -> str:
+    """Return the reference to a feed's address, where that is a secret."""
+    return absolute(calendar, root) if calendar.startswith(("env:", "file:")) else ""

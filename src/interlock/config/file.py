@@ -88,6 +88,7 @@ class File:
     proof_valid_for: timedelta
     channels: tuple[Channel, ...] = ()
     log: DeploymentLog | None = None
+    links: str = ""
     image: ImageSource | None = None
     agents: Limits = Limits()
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from interlock.config.block import Block
 from interlock.config.calendar import FeedAddress, Place
 from interlock.config.moment import Day, Hours, Moment, Zone
+from interlock.config.notify import Mailbox, WebhookBlock
 from interlock.config.quantity import Argv, Duration, Reference
 from interlock.core import checks, incidents, on_call, window
 from interlock.core.approval import Policy
@@ -121,7 +122,11 @@ class WindowBlock(Block):
     open: tuple[Hours, ...] = Field(strict=False, min_length=1, description="such as `mon-fri 09:00-17:00`")
     timezone: Zone = Field(_window.timezone, description="whose hours these are, such as `Europe/Berlin`")
     freezes: tuple[FreezeBlock, ...] = Field((), strict=False, description="days on which nothing is released")
-    calendar: FeedAddress = Field("", description="an iCalendar feed, by URL or path, whose events are freezes")
+    calendar: FeedAddress = Field(
+        "",
+        description="an iCalendar feed whose events are freezes, by URL or path; by reference (`env:NAME`, "
+        "`file:PATH`) where its URL is a secret",
+    )
     holidays: Place = Field("", description="a country, perhaps with a part: `DE`, `DE-BY`; its holidays are freezes")
     when_closed: Literal["finish", "hold", "rollback"] = Field(
         _window.when_closed.value, description="what becomes of a rollout under way when the window closes"
@@ -135,15 +140,43 @@ class OnCallPagerDutyBlock(Block):
     url: str = Field(_pagerduty.url, description="where the API answers")
 
 
+class ReachBlock(Block):
+    mail: Mailbox | None = Field(
+        None, description="by mail to this address, through the first mail channel of `notify`"
+    )
+    apprise: Reference | None = Field(
+        None, description="by any service that Apprise knows, by its address there, which is a secret"
+    )
+    webhook: WebhookBlock | None = Field(None, description="by signed CloudEvents; a text is the address")
+
+    SHORT_PATTERN = "^[^@ ]+@[^@ ]+$"
+
+    @classmethod
+    def expand(cls, text: str) -> dict[str, str]:
+        return {"mail": text}
+
+    @model_validator(mode="after")
+    def _some_way(self) -> Self:
+        if not (self.mail or self.apprise or self.webhook):
+            raise ValueError("expected mail, apprise or webhook, found none of them")
+        return self
+
+
 class OnCallBlock(Block):
     people: Names = Field((), description="who is on call, in turn where `every` is given")
     start: Moment | None = Field(None, description="when the first one's turn began (ISO 8601 with offset)")
     every: Duration | None = Field(None, description="how long a turn lasts")
     pagerduty: OnCallPagerDutyBlock | None = Field(None, description="ask PagerDuty")
     calendar: FeedAddress = Field(
-        "", description="an iCalendar feed, by URL or path, whose events are named after people"
+        "",
+        description="an iCalendar feed whose events are named after people, by URL or path; by reference (`env:NAME`, "
+        "`file:PATH`) where its URL is a secret",
     )
     timezone: Zone = Field("UTC", description="whose days its whole-day events are")
+    reach: dict[str, ReachBlock] = Field(
+        default_factory=dict,
+        description="how people are told whose address the source does not know, by their name or address there",
+    )
     acknowledge: bool = Field(_on_call.acknowledge, description="one of them must say that they know of it")
     within: Duration = Field(_on_call.within, description="how long to wait for that")
 

@@ -63,6 +63,7 @@ def understand(document: Document, path: Path) -> File:
         common,
         block.proof_valid_for,
         *told,
+        links=block.links.url.rstrip("/") if block.links else "",
         agents=left,
         image=image(block.image, path.parent),
     )

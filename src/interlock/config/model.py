@@ -20,7 +20,7 @@ from interlock.config.flags import FlagsBlock
 from interlock.config.gates import GatesBlock
 from interlock.config.hooks import HookBlock, MigrationBlock
 from interlock.config.image import ImageBlock
-from interlock.config.notify import ChannelBlock, DocsBlock
+from interlock.config.notify import ChannelBlock, DocsBlock, LinksBlock
 from interlock.config.quantity import (
     Address,
     Argv,
@@ -523,6 +523,9 @@ class FileBlock(Settings):
     )
     agents: AgentsBlock = Field(
         default_factory=AgentsBlock, description="what is left to programs that act for people, by `interlock mcp`"
+    )
+    links: LinksBlock | None = Field(
+        None, description="put links into messages by which people act: the address where `interlock serve` is reached"
     )
 
     @model_validator(mode="after")

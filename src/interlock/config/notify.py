@@ -27,6 +27,7 @@ _KINDS = Literal[
     "held",
     "ordered",
     "promoted",
+    "flag-rolled-back",
     "turned-back",
     "rolled-back",
     "superseded",
@@ -94,10 +95,24 @@ def address(value: str) -> str:
     return value
 
 
+def served(value: str) -> str:
+    """Accept where a server of ours is reached: links hold tokens, which nobody may read on the way."""
+    parts = urlsplit(value)
+    private = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and private)):
+        raise ValueError(
+            f"expected an address that begins with https:// (http:// only on this machine), found {found(value)}"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment or any(one in value for one in ' <>"\n'):
+        raise ValueError(f"expected an address without a user, a query or a fragment, found {found(value)}")
+    return value
+
+
 Receiver = Annotated[str, AfterValidator(receiver)]
 GitName = Annotated[str, AfterValidator(branch)]
 Inside = Annotated[str, AfterValidator(inside)]
 ReportAddress = Annotated[str, AfterValidator(address)]
+Served = Annotated[str, AfterValidator(served)]
 Mailbox = Annotated[str, AfterValidator(mailbox)]
 
 
@@ -178,6 +193,16 @@ class DocsBlock(Block):
         return {"file": text}
 
 
+class LinksBlock(Block):
+    url: Served = Field(description="where people reach `interlock serve`, through whatever gives it TLS")
+
+    SHORT_PATTERN = "^https?://"
+
+    @classmethod
+    def expand(cls, text: str) -> Any:
+        return {"url": text}
+
+
 def channels(blocks: tuple[ChannelBlock, ...], root: Path) -> tuple[Channel, ...]:
     """Make the core's values; secrets are references still (see `channel.sealed`). `root` is where paths begin."""
     return tuple(Channel(block.name, _by(block, root), _events(block)) for block in blocks)
@@ -196,15 +221,20 @@ def deployment_log(block: DocsBlock | None, artefact: Source, root: Path) -> Dep
 
 def _by(block: ChannelBlock, root: Path) -> channel.Webhook | channel.Apprise | channel.Mail:
     if block.webhook is not None:
-        url, key = block.webhook.url, absolute(block.webhook.secret, root)
-        secret = url.startswith(("env:", "file:"))
-        return Webhook("" if secret else url, absolute(url, root) if secret else "", key)
+        return webhook(block.webhook, root)
     if block.apprise is not None:
         return Apprise(absolute(block.apprise, root))
     mail = block.mail
     assert mail is not None, "one of the three is there"
     password = absolute(mail.password, root)
     return Mail(mail.to, mail.sender, mail.server, mail.port, Security(mail.security), mail.user, password)
+
+
+def webhook(block: WebhookBlock, root: Path) -> channel.Webhook:
+    """Make the core's value; secrets are references still."""
+    secret = block.url.startswith(("env:", "file:"))
+    url, key = block.url, absolute(block.secret, root)
+    return Webhook("" if secret else url, absolute(url, root) if secret else "", key)
 
 
 def _events(block: ChannelBlock) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Declared in the file, fixed in the plan, asked by the engine again and again. Wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -69,19 +69,24 @@ class Conditions:
 
     def references(self) -> Iterator[str]:
         """Yield the secrets that sources need, as the file names them."""
-        for source in self._sources():
-            if secret := getattr(source, _SECRET, ""):
-                yield secret
+        for one in (*self._sources(), *self._ways()):
+            yield from (getattr(one, name) for name in _secrets(one))
         yield from self.image.access.references() if self.image else ()
 
     def sealed(self, fingerprints: Mapping[str, str]) -> Conditions:
         """Name each secret by its fingerprint in place of its reference; raise KeyError for one that has none."""
-        tests, fires, call = self.tests, self.incidents, self.on_call
+        tests, fires, call, window = self.tests, self.incidents, self.on_call, self.window
         return replace(
             self,
             tests=tests and replace(tests, sources=tuple(_sealed(one, fingerprints) for one in tests.sources)),
             incidents=fires and replace(fires, sources=tuple(_sealed(one, fingerprints) for one in fires.sources)),
-            on_call=call and replace(call, source=_sealed(call.source, fingerprints)),
+            window=window and _sealed(window, fingerprints),
+            on_call=call
+            and replace(
+                call,
+                source=_sealed(call.source, fingerprints),
+                reach=tuple(replace(one, by=tuple(_sealed(way, fingerprints) for way in one.by)) for one in call.reach),
+            ),
             image=self.image and replace(self.image, access=self.image.access.sealed(fingerprints)),
         )
 
@@ -89,12 +94,21 @@ class Conditions:
         yield from self.tests.sources if self.tests else ()
         yield from self.incidents.sources if self.incidents else ()
         yield from (self.on_call.source,) if self.on_call else ()
+        yield from (self.window,) if self.window else ()
+
+    def _ways(self) -> Iterator[object]:
+        yield from (way for one in (self.on_call.reach if self.on_call else ()) for way in one.by)
 
 
-_SECRET = "token_secret"
 S = TypeVar("S")
 
 
 def _sealed(source: S, fingerprints: Mapping[str, str]) -> S:
-    secret = getattr(source, _SECRET, "")
-    return cast(S, replace(cast(Any, source), **{_SECRET: fingerprints[secret]})) if secret else source
+    named = {name: fingerprints[getattr(source, name)] for name in _secrets(source)}
+    return cast(S, replace(cast(Any, source), **named)) if named else source
+
+
+def _secrets(one: object) -> list[str]:
+    """Return the fields that name a secret which is there."""
+    named = [field.name for field in fields(cast(Any, one)) if field.name.endswith("_secret")]
+    return [name for name in named if getattr(one, name)]

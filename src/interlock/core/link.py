@@ -23,6 +23,10 @@ class LinkError(Exception):
     """The link proves nothing, or nothing any more; the message says why."""
 
 
+class Expired(LinkError):
+    """The link was genuine, and is too old."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """That `person` may give this `order` to this `rollout`, before it expires."""
@@ -54,7 +58,7 @@ def read(token: str, key: bytes, now: datetime) -> Link:
     order, rollout, person, seconds = told
     link = Link(order, rollout, person, datetime.fromtimestamp(seconds, UTC))
     if link.expires <= now:
-        raise LinkError(f"this link held until {link.expires:%Y-%m-%d %H:%M:%S} UTC")
+        raise Expired(f"this link held until {link.expires:%Y-%m-%d %H:%M:%S} UTC")
     return link
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from interlock.core.channel import Apprise, Webhook
+
 
 @dataclass(frozen=True, slots=True)
 class PagerDuty:
@@ -27,23 +29,45 @@ class Roster:
 
 @dataclass(frozen=True, slots=True)
 class Rota:
-    """An iCalendar feed, by URL or path, whose events are named after who is on call; whole days are `timezone`'s."""
+    """An iCalendar feed, by URL or path, whose events are named after who is on call; whole days are `timezone`'s.
+
+    `calendar_secret` names the secret that holds its URL instead.
+    """
 
     calendar: str
     timezone: str = "UTC"
+    calendar_secret: str = ""
 
 
 Source = PagerDuty | Roster | Rota
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How `person` is told: by all of `by`, and by mail to `mail`."""
+
+    person: str
+    mail: str = ""
+    by: tuple[Webhook | Apprise, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OnCall:
-    """Somebody must be on call. With `acknowledge` one of them must say that they know, `within` this time."""
+    """Somebody must be on call. With `acknowledge` one of them must say that they know, `within` this time.
+
+    `reach` says how people are told of whom the source knows no address, or another one than is wanted.
+    """
 
     source: Source
     acknowledge: bool = False
     within: timedelta = timedelta(minutes=15)
     timeout: timedelta = timedelta(seconds=10)
+    reach: tuple[Reach, ...] = ()
+
+    def reaches(self, person: Person) -> Reach | None:
+        """Return how the file says that somebody is told, by their name or address."""
+        known = {person.name.lower(), person.contact.lower()} - {""}
+        return next((one for one in self.reach if one.person.lower() in known), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,8 +166,9 @@ class Plan:
     """A release's way through its environments, in order, under one hash.
 
     Each stage names the revision it replaces: a plan is refused when another one has become stable meanwhile.
-    `channels` are told what becomes of it, and it enters itself in `log`. `consents` are the answers of those who were
-    asked before it was built.
+    `channels` are told what becomes of it, and it enters itself in `log`. `links` is the address under which a server
+    takes what people do by the links in their messages; "" where none does. `consents` are the answers of those who
+    were asked before it was built.
     """
 
     service: str
@@ -178,12 +179,14 @@ class Plan:
     channels: tuple[Channel, ...] = ()
     log: DeploymentLog | None = None
     consents: tuple[Consent, ...] = ()
+    links: str = ""
 
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits over all that will be done; when, by whom and with whose leave is not."""
         told = [*self.channels, *([self.log] if self.log else [])]
-        return fingerprint([*(plain(stage) for stage in self.stages), *(plain(one) for one in told)])
+        where = [self.links] if self.links else []
+        return fingerprint([*(plain(stage) for stage in self.stages), *(plain(one) for one in told), *where])
 
     def stage(self, environment: str) -> Stage:
         """Return the part for one environment; raise KeyError when the plan has none."""

@@ -72,8 +72,8 @@ class Entries:
 class Window:
     """Open within any of the openings, in `timezone` (IANA), but for freezes, calendar entries and holidays.
 
-    `calendar` is the URL or the path of an iCalendar feed whose events are freezes; `holidays` a country and perhaps a
-    part of it, such as "DE" or "DE-BY".
+    `calendar` is the URL or the path of an iCalendar feed whose events are freezes, `calendar_secret` names the secret
+    that holds its URL instead; `holidays` is a country and perhaps a part of it, such as "DE" or "DE-BY".
     """
 
     openings: tuple[Opening, ...]
@@ -83,6 +83,12 @@ class Window:
     holidays: str = ""
     when_closed: WhenClosed = WhenClosed.HOLD
     timeout: timedelta = timedelta(seconds=10)
+    calendar_secret: str = ""
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether somebody has to be asked: a calendar, or who knows holidays."""
+        return bool(self.calendar or self.calendar_secret or self.holidays)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,39 +6,43 @@ the file's channels are for, and a person whom none of them reaches is named all
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from interlock.core.account import Account
 from interlock.core.incident import incident_report, is_incident
+from interlock.core.link import address
 from interlock.core.news import ENDS, Kind, News, wanted
-from interlock.core.on_call import Person
+from interlock.core.on_call import OnCall, Person
 from interlock.core.steps import spell
 from interlock.engine.outside import people
 from interlock.engine.ports import Outside
 from interlock.engine.readers import incident, written
 from interlock.ports.clock import Clock
-from interlock.ports.notify import Letter, Outlet, Undelivered
+from interlock.ports.notify import Letter, Outlet, Undelivered, Unwanted
 from interlock.ports.on_call import OnCallError
 from interlock.ports.store import Entry, Store
 
 TOLD = "told"
-KINDS = frozenset({Kind.STARTED, Kind.TURNED_BACK, *ENDS})
+KINDS = frozenset({Kind.STARTED, Kind.TURNED_BACK, Kind.FLAG_BACK, *ENDS})
 
 
 @dataclass(frozen=True, slots=True)
 class Duty:
     """Those on call. `reached` returns how a person is reached, None where they cannot be.
 
-    `link` returns what proves that an acknowledgement comes from whom it was sent to.
+    `link` returns what proves that an acknowledgement comes from whom it was sent to, `links` is the address under
+    which a server takes it; "" where none does.
     """
 
     outside: Outside
     store: Store
     clock: Clock
     hide: Callable[[str], str]
-    reached: Callable[[Person], Outlet | None]
+    reached: Callable[[OnCall, Person], Outlet | None]
     link: Callable[[News, Person], str]
+    links: str = ""
     name: str = "on-call"
 
     def wants(self, all: Sequence[News]) -> tuple[News, ...]:
@@ -61,7 +65,8 @@ class Duty:
 
     async def _tell(self, news: News, person: Person) -> bool:
         """Send one person their letters; say whether they can be reached at all."""
-        outlet = self.reached(person)
+        declared = news.rollout.stage.conditions.on_call
+        outlet = None if declared is None else self.reached(declared, person)
         if outlet is None:
             return False
         head = str(await self.store.head())
@@ -76,9 +81,11 @@ class Duty:
         declared = news.rollout.stage.conditions.on_call
         if news.seq != 1 or declared is None or not declared.acknowledge:
             return letter
+        token = self.link(news, person)
+        page = f"\n\nOpen this, and press its button:\n{address(self.links, token)}\n\nOr" if self.links else ""
         asks = (
             f"You are on call. It begins only when one of those on call has acknowledged it, within "
-            f"{spell(declared.within)}: interlock acknowledge --token {self.link(news, person)}"
+            f"{spell(declared.within)}:{page} interlock acknowledge --token {token}"
         )
         return replace(letter, text=f"{asks}\n\n{letter.text}")
 
@@ -94,14 +101,30 @@ class Duty:
         yes = ", ".join(_called(person) for person, reached in told if reached)
         no = ", ".join(_called(person) for person, reached in told if not reached)
         said = [f"on call and told {what}: {yes}"] if yes else []
-        said += [f"on call and not told {what}, as no mail channel reaches them: {no}"] if no else []
+        said += [f"on call and not told {what}, as nothing in the file reaches them: {no}"] if no else []
         text = "; ".join(said) or f"nobody was on call to be told {what}"
         return Entry(self.clock.now(), TOLD, text, {"key": news.key, "people": [one.name for one, _ in told]})
+
+
+class Everywhere:
+    """Tells somebody by all ways that there are to them; one that takes it is enough."""
+
+    def __init__(self, ways: Sequence[Outlet]) -> None:
+        self._ways = tuple(ways)
+
+    async def send(self, letter: Letter) -> None:
+        """Send it everywhere at once; raise what the first said when nobody took it."""
+        said = await asyncio.gather(*(way.send(letter) for way in self._ways), return_exceptions=True)
+        troubles = [one for one in said if isinstance(one, BaseException)]
+        unforeseen = [one for one in troubles if not isinstance(one, Undelivered | Unwanted)]
+        if unforeseen or len(troubles) == len(said):
+            raise (unforeseen or [one for one in troubles if isinstance(one, Undelivered)] or troubles)[0]
 
 
 _WHAT = {
     Kind.STARTED: "that it begins",
     Kind.TURNED_BACK: "that it goes back",
+    Kind.FLAG_BACK: "that its flag goes back",
     Kind.ROLLED_BACK: "that it was rolled back",
     Kind.SUPERSEDED: "that it was superseded",
     Kind.SUCCEEDED: "that it succeeded",

@@ -113,7 +113,7 @@ async def _no_incident(outside: Outside, conditions: Conditions, declared: Incid
 
 async def entries(outside: Outside, declared: Window, now: datetime) -> Entries:
     """Return what a window's calendar and holidays have; raise CalendarError."""
-    if not (declared.calendar or declared.holidays):
+    if not declared.looked_up:
         return Entries()
     try:
         async with asyncio.timeout((declared.timeout + _MORE).total_seconds()):

@@ -238,6 +238,33 @@ async def test_a_server_that_is_down_from_the_beginning_is_an_error() -> None:
         await Feeds().periods(Window(DAILY, calendar="http://127.0.0.1:1/f.ics?key=geheim"), NOW, SOON)
 
 
+async def test_an_address_that_is_a_secret_is_read_when_it_is_asked_and_in_no_error() -> None:
+    values = {"f1": "", "f2": "no address, geheim"}
+
+    def secret(name: str) -> str:
+        if name not in values:
+            raise FileNotFoundError(2, "No such file or directory")
+        return values[name]
+
+    async def asked(name: str) -> Entries:
+        window = Window(DAILY, "Europe/Berlin", calendar_secret=name)
+        return await Feeds(Feed(secret=secret)).periods(window, NOW, SOON)
+
+    async with served(lambda request: says(feed(SALE))) as server:
+        values["f1"] = f"{server.url}/geheim/basic-geheim.ics"
+        (sale,) = (await asked("f1")).periods
+        assert sale.what == "the sale" and server.asked[0].path == "/geheim/basic-geheim.ics"
+    for name, said in (
+        ("f1", "its server cannot be reached"),
+        ("f2", "expected one that begins"),
+        ("f3", "No such file"),
+    ):
+        with pytest.raises(CalendarError) as caught:
+            await asked(name)
+        assert f"the calendar whose address is a secret: {'' if name == 'f1' else 'its address'}" in str(caught.value)
+        assert said in str(caught.value) and "geheim" not in str(caught.value)
+
+
 def test_an_address_is_named_without_what_may_be_its_password() -> None:
     assert named("https://u:p@c.example/ical/private-abc/basic.ics?k=1") == "https://c.example/…/basic.ics"
     assert named("https://c.example/basic.ics") == "https://c.example/basic.ics"

@@ -22,12 +22,13 @@ class Feeds:
 
     async def periods(self, window: Window, at: datetime, within: timedelta) -> Entries:
         """Return the freezes and holidays that touch the two months from this moment on."""
-        entries = await self._events(window, at, within) if window.calendar else Entries()
+        entries = await self._events(window, at, within) if window.calendar or window.calendar_secret else Entries()
         return Entries((*await self._days(window, at, within), *entries.periods), entries.note)
 
     async def _events(self, window: Window, at: datetime, within: timedelta) -> Entries:
         try:
-            copy = await self._feed.events(window.calendar, window.timezone, at, within)
+            secret = window.calendar_secret
+            copy = await self._feed.events(window.calendar, window.timezone, at, within, secret=secret)
         except FeedError as error:
             raise CalendarError(str(error)) from error
         return Entries(tuple(Period(one["start"], one["end"], one["what"]) for one in copy.events), copy.note)

@@ -24,7 +24,7 @@ class Rotas:
     async def people(self, source: Rota, at: datetime, within: timedelta) -> tuple[Person, ...]:
         """Return those whose events are now, each once; several events at once are several people."""
         try:
-            copy = await self._feed.events(source.calendar, source.timezone, at, within)
+            copy = await self._feed.events(source.calendar, source.timezone, at, within, secret=source.calendar_secret)
         except FeedError as error:
             raise OnCallError(str(error)) from error
         now = [one for one in copy.events if one["start"] <= at < one["end"]]

@@ -57,6 +57,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "completion": "print what makes a shell complete these commands",
         "doctor": "see whether this machine and this project are well",
         "down": "stop everything that this project runs",
+        "serve": "answer links in messages, and programs, over HTTP",
     },
 }
 """Every command by what it is for, in the order of the help."""
