@@ -14,7 +14,9 @@ from interlock.core import facts
 from interlock.core.account import Account
 from interlock.core.conditions import Conditions, Override
 from interlock.core.events import OrderKind
+from interlock.core.flag import FlagState
 from interlock.core.incident import incident_report, is_incident
+from interlock.core.record import plain
 from interlock.core.release import Artefact, Configuration
 from interlock.core.report import deployment_report
 from interlock.core.steps import GateName
@@ -102,20 +104,22 @@ def test_what_readiness_said_of_instances_is_told_once() -> None:
 
 def test_what_others_write_into_the_journal_appears_in_both_reports() -> None:
     since = "2028-12-31T23:50:00+00:00"
+    off, on = plain(FlagState(False, 5)), plain(FlagState(True, 5))
+    flag = {"flag": "new-checkout", "before": off, "now": on, "index": 3}
     lines = (
         Entry(AT, "gate", "tests have passed", {"gate": "tests-passed", "open": True, "by": "ci"}),
         Entry(AT, "alert", "active: HighErrorRate of shop", {"alert": {"id": "a", "since": since}}),
         Entry(AT, "approved", "approved by grace with her key", {"by": "grace", "channel": "signed link"}),
         Entry(AT, "override", "window overridden by ada: the shop is on fire", {"by": "ada"}),
         Entry(AT, "told", "on call was told: linus", {"channel": "pagerduty"}),
-        Entry(AT, "flag", "new-checkout: enabled at 5 %", {}),
+        Entry(AT, "flag", "new-checkout: enabled at 5%", flag),
     )
     it = told(*lines)
     report, bad = deployment_report(it.plan, it.accounts, NOW, "12:" + "b" * 64), incident(it)
     assert "| production | tests-passed | open | tests have passed |" in part(report, "Gates")
     assert "| production | rollback-ready | open | production-v1 (v1) is ready" in part(report, "Gates")
     assert "approved by grace with her key" in part(report, "Approvals")
-    assert "- new-checkout: enabled at 5 %" in part(report, "Feature Flags")
+    assert "- new-checkout: enabled at 5% (production; before: disabled at 5%)" in part(report, "Feature Flags")
     for text in (report, bad):
         assert "active: HighErrorRate of shop" in part(text, "Alerts")
         assert "(since 2028-12-31 23:50:00 UTC)" in part(text, "Alerts")
@@ -127,7 +131,7 @@ def test_what_others_write_into_the_journal_appears_in_both_reports() -> None:
         assert "Audit head: 12:" + "b" * 64 in part(text, "Summary")
     document = facts.deployment(it.plan, it.accounts, NOW)
     assert [one["text"] for one in document["alerts"]] == ["active: HighErrorRate of shop"]
-    assert document["flags"][0]["text"] == "new-checkout: enabled at 5 %"
+    assert document["flags"][0]["flag"] == "new-checkout" and document["flags"][0]["now"]["exposure"] == 5
 
 
 def test_where_nothing_was_written_a_report_says_so_and_has_no_exceptions() -> None:

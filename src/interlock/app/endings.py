@@ -23,15 +23,19 @@ def ending(view: View) -> str:
     if view.not_begun:
         return f"{view.run} stopped after {where}: {view.not_begun}"
     match last.phase:
+        case Phase.SUCCEEDED if last.stage.flag_alone:
+            return f"{_flags(last)} in {where}, {took} after the start{_unproven(view)}"
         case Phase.SUCCEEDED:
-            unproven = [said for rollout in view.rollouts for said in rollout.unproven]
-            but = f"; {len(unproven)} step{'s' if len(unproven) > 1 else ''} unproven" if unproven else ""
-            return f"{version} runs in {where}, {took} after the start{but}"
+            but = f"; FLAG ROLLED BACK: {last.retracted}" if last.retracted else ""
+            return f"{version} runs in {where}, {took} after the start{_unproven(view)}{but}"
         case Phase.FAILED:
             return (
                 f"{view.run} FAILED in {where}: {last.reason}. Look at once (interlock get {view.run}, interlock "
                 f"doctor); to try again to go back: interlock abort {view.run}"
             )
+        case Phase.ROLLED_BACK | Phase.SUPERSEDED if last.stage.flag_alone:
+            moved = f"{_flags(last)} again" if last.exposed else "no flag was moved"
+            return f"{last.phase.value}: {moved} in {where}. Why: {last.reason}"
         case Phase.ROLLED_BACK | Phase.SUPERSEDED if not last.exposed:
             kept = f". {version} is in quarantine" if last.quarantine else ""
             return f"{version} was not released to {where}, and no user reached it: {last.reason}{kept}"
@@ -41,3 +45,12 @@ def ending(view: View) -> str:
             kept = f". {version} is in quarantine" if last.quarantine else ""
             return f"{last.phase.value}: {to}. Why: {last.reason}{kept}. Report: interlock report {view.run} --incident"
     return f"{view.run} is {last.phase.value} in {where}"
+
+
+def _unproven(view: View) -> str:
+    unproven = [said for rollout in view.rollouts for said in rollout.unproven]
+    return f"; {len(unproven)} step{'s' if len(unproven) > 1 else ''} unproven" if unproven else ""
+
+
+def _flags(rollout: Rollout) -> str:
+    return ", ".join(f"flag {one.flag} is {one.now}" for one in rollout.flags)

@@ -9,11 +9,14 @@ from interlock.app.words import brief
 from interlock.core.phase import Phase
 from interlock.core.rollout import Rollout
 from interlock.core.steps import (
+    CaptureFlags,
+    ConfirmFlags,
     Drain,
     Gate,
     GateName,
     Load,
     Migrate,
+    SetFlag,
     SetWeight,
     Smoke,
     Start,
@@ -53,6 +56,7 @@ def waits(rollout: Rollout, now: datetime, lasted: timedelta | None = None) -> W
         return Waits("a person, who paused it", rollout.since, None, until, "goes back", ("resume", "abort"))
     within, then = _within(step), "it gives up and pages" if rollout.going_back else "goes back"
     then = "sends no more" if isinstance(step, Load) else then
+    then = "takes the code back too" if rollout.retracting else then
     begun = rollout.step_since if lasted is None else now - lasted
     last = None if within is None else begun + within
     return Waits(_what(rollout, step), rollout.step_since, _earliest(rollout, step, now), last, then, _orders(rollout))
@@ -74,6 +78,10 @@ def _what(rollout: Rollout, step: Step) -> str:
             return f"{weight} of the traffic on {rollout.stage.revision.name}, observed at the data plane"
         case Watch(until=Until.APPROVED):
             return _whose_approval(rollout)
+        case SetFlag():
+            return f"{step}, and clients to know of it"
+        case ConfirmFlags():
+            return f"whoever keeps them to confirm that {', '.join(map(str, step.flags))} is off"
         case Watch(until=Until.RECOVERED):
             return f"health and error rate back to normal for {spell(step.duration)}"
         case Watch(until=Until.PROVEN) if rollout.observed >= step.duration:
@@ -99,6 +107,8 @@ def _whose_approval(rollout: Rollout) -> str:
 def _within(step: Step) -> timedelta | None:
     match step:
         case Start(within=within) | Smoke(within=within) | SetWeight(within=within) | Drain(within=within):
+            return within
+        case CaptureFlags(within=within) | SetFlag(within=within) | ConfirmFlags(within=within):
             return within
         case Load(within=within):
             return within
@@ -140,6 +150,8 @@ def _afterwards(rollout: Rollout) -> tuple[str, ...]:
     match rollout.phase:
         case Phase.FAILED:
             return ("abort",)
+        case Phase.SUCCEEDED if rollout.stage.flag_alone:
+            return ()
         case Phase.SUCCEEDED:
             return ("rollback",) if rollout.stage.replaces else ()
         case Phase.ROLLED_BACK:

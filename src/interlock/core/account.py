@@ -32,7 +32,10 @@ class Line(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """A line of the journal with the step it is about, if it is about one; `back` when that was on the way back."""
+    """A line of the journal with the step it is about, if it is about one; `back` when that was on the way back.
+
+    `retracting` when only the flags went back then, and the code stayed.
+    """
 
     at: datetime
     kind: str
@@ -41,6 +44,12 @@ class Happened:
     back: bool
     step: Step | None
     place: str
+    retracting: bool = False
+
+    @property
+    def told_by_its_step(self) -> bool:
+        """Whether it is only there for programs: the line of the step that moved a flag says the same."""
+        return self.kind == "flag" and "index" in self.data
 
     @property
     def judgement(self) -> Judgement | None:
@@ -160,18 +169,19 @@ def less(whole: Side, part: Side) -> Side:
 
 def _story(rollout: Rollout, lines: Iterable[Line]) -> tuple[Happened, ...]:
     story: list[Happened] = []
-    back = False
+    back = retracting = False
     for line in lines:
-        step, place = _step(rollout, line, back)
-        story.append(Happened(line.at, line.kind, line.text, line.data, back, step, place))
+        step, place = _step(rollout, line, back=back, retracting=retracting)
+        story.append(Happened(line.at, line.kind, line.text, line.data, back, step, place, retracting))
         back = back or line.kind == "turned"
+        retracting = not back and (retracting or line.kind == "retracted")
     return tuple(story)
 
 
-def _step(rollout: Rollout, line: Line, back: bool) -> tuple[Step | None, str]:
+def _step(rollout: Rollout, line: Line, *, back: bool, retracting: bool) -> tuple[Step | None, str]:
     """Return the step a line is about, and its number as people count."""
     index = line.data.get("index")
-    way = rollout.way_back if back else rollout.stage.steps
+    way = rollout.way_back if back else rollout.stage.retract if retracting else rollout.stage.steps
     if not isinstance(index, int) or not 0 <= index < len(way):
         return None, ""
-    return way[index], f"{'back ' if back else ''}{index + 1}/{len(way)}"
+    return way[index], f"{'back ' if back else 'flags back ' if retracting else ''}{index + 1}/{len(way)}"

@@ -11,7 +11,7 @@ from interlock.core.judge import Baseline, Evidence, begin
 from interlock.core.load import of_load
 from interlock.core.sample import Side
 from interlock.core.steps import Load, SetWeight, Step, Until, Watch
-from interlock.core.weight import NONE, Weight
+from interlock.core.weight import ALL, NONE, Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,11 @@ class Course:
 
 
 def legs(steps: tuple[Step, ...], moving: Mapping[Weight, tuple[float, float]] = {}) -> tuple[Leg, ...]:
-    """Return the watches of users' traffic among the steps; `moving` has (ready, verified) by weight, in seconds."""
-    found, weight = [], NONE
+    """Return the watches of users' traffic among the steps; `moving` has (ready, verified) by weight, in seconds.
+
+    Where no step moves traffic, as in the rollout of a flag alone, all of it is there from the first one on.
+    """
+    found, weight = [], NONE if any(isinstance(step, SetWeight) for step in steps) else ALL
     for index, step in enumerate(steps):
         if isinstance(step, SetWeight):
             weight = step.weight

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock.core.account import Account, Happened
+from interlock.core.flag_story import documents
 from interlock.core.incident import is_incident, resolution, status, taken_back, timeline
 from interlock.core.plan import Plan
 from interlock.core.record import plain
@@ -76,7 +77,7 @@ def _common(accounts: Sequence[Account]) -> dict[str, Any]:
         "alerts": [_line(a, one) for a in accounts for one in a.of_kind("alert")],
         "approvals": [{"environment": a.environment, **_record(one)} for a in accounts for one in a.rollout.approvals],
         "people": [{"at": at.isoformat(), "environment": where, "text": text} for at, where, text in parts(accounts)],
-        "flags": [_line(a, one) for a in accounts for one in a.of_kind("flag")],
+        "flags": documents(accounts),
     }
 
 
@@ -88,6 +89,7 @@ def _environment(account: Account) -> dict[str, Any]:
         "phase": rollout.phase.value,
         "strategy": rollout.stage.strategy.value,
         "reason": rollout.reason,
+        "retracted": rollout.retracted or None,
         "unproven": list(rollout.unproven),
         "release": rollout.stage.revision.release.identity,
         "artefact": rollout.stage.revision.release.artefact.digest,

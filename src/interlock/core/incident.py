@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from interlock.core.account import Account, Line
+from interlock.core.flag_story import told as flags
 from interlock.core.judge.words import count, odds, percent
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan
@@ -75,6 +76,7 @@ def incident_report(
         *section("Cause", _cause(account)),
         *section("What fired", _fired(account)),
         *section("Timeline", _timeline(accounts)),
+        *section("Feature Flags", flags(accounts)),
         *section("Alerts", alerts(accounts)),
         *section("Suspects", suspects(account, found or Found())),
         *section("Blast radius", _radius(account)),
@@ -165,7 +167,8 @@ def timeline(accounts: Sequence[Account]) -> list[tuple[datetime, str]]:
     events: list[tuple[datetime, str]] = []
     for account in accounts:
         where = account.environment
-        events += [(one.at, f"{where}: {'going back' if one.kind == 'turned' else one.text}") for one in account.story]
+        story = [one for one in account.story if not one.told_by_its_step]
+        events += [(one.at, f"{where}: {'going back' if one.kind == 'turned' else one.text}") for one in story]
         if account.tally and account.tally.first_bad and account.tally.last_bad:
             sample = f"the end of the first sample with failed requests of {account.version}"
             events.append((account.tally.first_bad, f"{where}: {sample}"))

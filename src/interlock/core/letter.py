@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from interlock.core.news import Kind, News
 from interlock.core.prose import lasting, moment
-from interlock.core.steps import Gate, SetWeight, Watch, spell
+from interlock.core.steps import Gate, SetFlag, SetWeight, Watch, spell
 from interlock.core.weight import ALL
 
 _LONGEST = 4_000
@@ -47,7 +47,9 @@ def _what(news: News) -> str:
         case Kind.ORDERED:
             return "Ordered"
         case Kind.PROMOTED:
-            return f"{news.step.weight} of the traffic" if isinstance(news.step, SetWeight) else "Promoted"
+            return _more(news)
+        case Kind.FLAG_BACK:
+            return "FLAG GOING BACK, the code stays"
         case Kind.TURNED_BACK:
             return "GOING BACK"
         case Kind.ROLLED_BACK | Kind.SUPERSEDED:
@@ -60,6 +62,15 @@ def _what(news: News) -> str:
             return "Stopped"
         case Kind.DRIFTED:
             return "Git and reality differ"
+
+
+def _more(news: News) -> str:
+    match news.step:
+        case SetWeight(weight=weight):
+            return f"{weight} of the traffic"
+        case SetFlag(flag=flag, percentage=percentage):
+            return f"Flag {flag} at {percentage} %"
+    return "Promoted"
 
 
 def _story(news: News) -> str:
@@ -90,6 +101,8 @@ def _until(news: News) -> str:
 
 
 def _share(news: News) -> str:
+    if isinstance(news.step, SetFlag):
+        return f"{news.step.percentage} % of the users may get {news.step.flag}, and clients must know of it."
     if not isinstance(news.step, SetWeight):
         return f"{news.text}."
     version = news.rollout.stage.revision.release.version
@@ -122,6 +135,9 @@ def _ways(news: News) -> list[str]:
             return [f"It goes on by itself once that is so. Without proof, on record: interlock promote {run}", back]
         case Kind.FAILED:
             return [f"Look at the proxy and at the old revision now. To try again to go back: interlock abort {run}"]
+        case Kind.FLAG_BACK:
+            return ["The flag goes off by itself, and the code is watched without it. To take it back too: "
+                    f"interlock abort {run}"]  # fmt: skip
         case Kind.TURNED_BACK:
             return ["It goes back by itself; nothing need be done. Its end is told"]
         case Kind.STOPPED:
@@ -135,8 +151,10 @@ def _ways(news: News) -> list[str]:
 def _facts(news: News) -> list[str]:
     rollout, stage = news.rollout, news.rollout.stage
     old = stage.replaces.release.version if stage.replaces else "nothing"
+    version = stage.revision.release.version
+    what = f"Release: {old} → {version}, {stage.strategy.value} in {stage.environment}"
     lines = [
-        f"Release: {old} → {stage.revision.release.version}, {stage.strategy.value} in {stage.environment}",
+        f"Flag alone: {version} stays in {stage.environment}" if stage.flag_alone else what,
         f"Begun: {moment(rollout.started)} by {rollout.by or 'nobody who is on record'}",
     ]
     if news.kind is not Kind.STARTED:

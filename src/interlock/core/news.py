@@ -13,11 +13,12 @@ from typing import Protocol
 
 from interlock.core.account import Account, Happened, Line
 from interlock.core.events import OrderKind
+from interlock.core.flag import OFF
 from interlock.core.phase import Phase
 from interlock.core.plan import Plan
 from interlock.core.release import fingerprint
 from interlock.core.rollout import Rollout
-from interlock.core.steps import SetWeight, Step, Until, Watch
+from interlock.core.steps import SetFlag, SetWeight, Step, Until, Watch
 
 
 class Kind(StrEnum):
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     HELD = "held"
     ORDERED = "ordered"
     PROMOTED = "promoted"
+    FLAG_BACK = "flag-rolled-back"
     TURNED_BACK = "turned-back"
     ROLLED_BACK = "rolled-back"
     SUPERSEDED = "superseded"
@@ -40,7 +42,7 @@ class Kind(StrEnum):
 PAGED = frozenset({Kind.WAITING, Kind.FAILED, Kind.STOPPED})
 """What somebody must do something about."""
 
-RED = frozenset({Kind.TURNED_BACK, Kind.FAILED})
+RED = frozenset({Kind.TURNED_BACK, Kind.FLAG_BACK, Kind.FAILED})
 ENDS = frozenset({Kind.ROLLED_BACK, Kind.SUPERSEDED, Kind.SUCCEEDED, Kind.FAILED})
 CHATTER = frozenset({Kind.STARTED, Kind.WAITING, Kind.HELD, Kind.ORDERED, Kind.PROMOTED})
 """What is worth nothing any more once something newer is known."""
@@ -135,6 +137,8 @@ def _told(rollout: Rollout, one: Happened) -> tuple[Kind, Step | None] | None:
             return Kind.HELD, one.step
         case "turned":
             return Kind.TURNED_BACK, None
+        case "retracted":
+            return Kind.FLAG_BACK, None
         case "ended":
             return _ENDINGS[Phase(one.data["phase"])], None
         case "not begun":
@@ -145,16 +149,17 @@ def _told(rollout: Rollout, one: Happened) -> tuple[Kind, Step | None] | None:
             return Kind.ORDERED, one.step
         case "order":
             return _ordered(one)
-        case "done" if not one.back:
+        case "done" if not one.back and not one.retracting:
             return _done(rollout, one)
     return None
 
 
 def _done(rollout: Rollout, one: Happened) -> tuple[Kind, Step | None] | None:
-    """A step is done: news when people wait next, or when users get more of the new revision."""
+    """A step is done: news when people wait next, or when users get more of the new revision, or of a feature."""
     if one.step is None:
         return None
-    promoted = (Kind.PROMOTED, one.step) if isinstance(one.step, SetWeight) else None
+    more = isinstance(one.step, SetWeight) or (isinstance(one.step, SetFlag) and one.step.percentage > OFF)
+    promoted = (Kind.PROMOTED, one.step) if more else None
     return _before(rollout, int(one.data["index"]) + 1) or promoted
 
 

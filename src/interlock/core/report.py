@@ -7,6 +7,7 @@ from datetime import datetime
 
 from interlock.core.account import Account, Happened
 from interlock.core.curves import Curves
+from interlock.core.flag_story import told as flags
 from interlock.core.judge.words import count, odds, percent
 from interlock.core.load import Tried
 from interlock.core.phase import Phase
@@ -15,7 +16,7 @@ from interlock.core.plot import evidence_plot
 from interlock.core.prose import UNKNOWN, bounded, errors, instant, lasting, moment, p99, rate, section, success, table
 from interlock.core.prose import words as said
 from interlock.core.sample import Events, Side
-from interlock.core.sections import alerts, approvals, audit_head, exceptions, flags, gates, migrations, people
+from interlock.core.sections import alerts, approvals, audit_head, exceptions, gates, migrations, people
 from interlock.core.steps import SetWeight
 from interlock.core.weight import ALL
 
@@ -129,7 +130,7 @@ def _summary(plan: Plan, accounts: Sequence[Account], now: datetime) -> list[str
     ended = moment(until) if last.over else "not over yet"
     return [
         f"- Service: {said(plan.service)}",
-        f"- Version: {said(_old_version(plan))} → {said(plan.version)}",
+        f"- Version: {said(_versions(plan))}",
         f"- Strategy: {', then '.join(_strategy(stage) for stage in plan.stages)}",
         f"- Duration: {lasting(until - first.started)} ({moment(first.started)} to {ended})",
         f"- Status: {said(status(plan, accounts))}",
@@ -137,15 +138,23 @@ def _summary(plan: Plan, accounts: Sequence[Account], now: datetime) -> list[str
     ]
 
 
-def _old_version(plan: Plan) -> str:
-    old = plan.stages[-1].replaces
-    return old.release.version if old else "nothing (first release)"
+def _versions(plan: Plan) -> str:
+    last = plan.stages[-1]
+    if last.flag_alone:
+        return f"{plan.version}, which ran already and stays"
+    return f"{last.replaces.release.version if last.replaces else 'nothing (first release)'} → {plan.version}"
 
 
 def _strategy(stage: Stage) -> str:
+    if stage.flag_alone:
+        return "; ".join(f"flag {use.flag}{_ramp(use.ramp)} in {stage.environment}" for use in stage.flags)
     weights = [str(step.weight) for step in stage.steps if isinstance(step, SetWeight)]
     by = f" by {', '.join(weights)}" if stage.strategy is not StrategyName.BLUE_GREEN and len(weights) > 1 else ""
     return f"{stage.strategy.value}{by} in {stage.environment}"
+
+
+def _ramp(percentages: tuple[int, ...]) -> str:
+    return f" by {', '.join(f'{one}%' for one in percentages)}" if percentages else " off"
 
 
 def status(plan: Plan, accounts: Sequence[Account]) -> str:
@@ -157,7 +166,7 @@ def status(plan: Plan, accounts: Sequence[Account]) -> str:
         return f"STOPPED after {where}: {not_begun[-1].text}"
     match rollout.phase:
         case Phase.SUCCEEDED if where == plan.stages[-1].environment:
-            return "SUCCESS"
+            return f"SUCCESS, but flag rolled back: {rollout.retracted}" if rollout.retracted else "SUCCESS"
         case Phase.SUCCEEDED:
             return f"UNDER WAY: {where} has it, {plan.stages[-1].environment} does not yet"
         case Phase.ROLLED_BACK:
@@ -177,7 +186,7 @@ def _steps(plan: Plan, accounts: Sequence[Account]) -> list[str]:
     packed = f"Planned {plan.version}: artefact {release.artefact.digest} ({release.artefact.source})"
     lines = [(plan.made_at, packed)]
     for account in accounts:
-        lines += [(one.at, f"{account.environment}: {_told(one)}") for one in account.story]
+        lines += [(one.at, f"{account.environment}: {_told(one)}") for one in account.story if not one.told_by_its_step]
     return [f"{number}. [{moment(at)}] - {said(text)}" for number, (at, text) in enumerate(lines, 1)]
 
 

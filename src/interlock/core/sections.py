@@ -158,12 +158,6 @@ def parts(accounts: Sequence[Account]) -> Iterator[tuple[datetime, str, str]]:
             yield one.at, account.environment, one.text + (f" (by {channel})" if channel else "")
 
 
-def flags(accounts: Sequence[Account]) -> list[str]:
-    """Say which feature flags belong to it, and how they stand."""
-    found = [f"- {said(one.text)}" for account in accounts for one in account.of_kind("flag")]
-    return found or ["- none are part of this release"]
-
-
 def audit_head(head: str) -> list[str]:
     """Publish the audit's head: who keeps this report can find out whether the record was written anew since."""
     return [f"- Audit head: {head} (kept, it proves the record: `interlock audit verify --head HEAD`)"] if head else []

@@ -86,10 +86,17 @@ def _approval(order: Order, after: Rollout) -> str:
 def _ending(rollout: Rollout) -> str:
     release = rollout.stage.revision.release
     match rollout.phase:
+        case Phase.SUCCEEDED if rollout.stage.flag_alone:
+            stand = ", ".join(f"flag {one.flag} is {one.now}" for one in rollout.flags)
+            return f"{stand} in {rollout.stage.environment}"
         case Phase.SUCCEEDED:
-            return f"{release.version} runs in {rollout.stage.environment}"
+            without = f"; flag rolled back: {rollout.retracted}" if rollout.retracted else ""
+            return f"{release.version} runs in {rollout.stage.environment}{without}"
         case Phase.FAILED:
             return f"failed: {rollout.reason}"
+    if rollout.stage.flag_alone:
+        stand = ", ".join(f"flag {one.flag} is {one.now} again" for one in rollout.flags) or "no flag was moved"
+        return f"{rollout.phase.value}, {stand}: {rollout.reason}"
     back = rollout.stage.replaces
     to = f"{back.release.version} ({back.name})" if back else "nothing: 503"
     return f"{rollout.phase.value} to {to}: {rollout.reason}"

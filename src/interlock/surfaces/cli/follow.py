@@ -77,7 +77,8 @@ def _shown(call: Call, run: str, said: View | None) -> AbstractContextManager[Sh
 
     def show(view: View, now: datetime) -> None:
         for line in log.news(view, now):
-            call.say(str(line))
+            if line.for_people:
+                call.say(str(line))
             if call.json:
                 call.document(document.line(line, run), line=True)
 

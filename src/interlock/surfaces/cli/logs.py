@@ -64,6 +64,7 @@ def _journal(call: Call, view: View) -> None:
     from interlock.surfaces.cli.show.lines import Log
 
     for line in Log().journal(view):
-        call.say(str(line))
+        if line.for_people:
+            call.say(str(line))
         if call.json:
             call.document(document.line(line, view.run), line=True)

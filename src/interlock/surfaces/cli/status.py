@@ -43,7 +43,8 @@ async def run(call: Call) -> Exit:
         why = f" ({rollout.reason})" if rollout.reason else ""
         alone = "" if view.keeper else "; NO KEEPER ANSWERS"
         stuck = f"; NOT DRIVEN: {view.stuck[rollout.id]}" if rollout.id in view.stuck else ""
-        call.say(f"{place}, weight {rollout.weight}, step {step}{why}{alone}{stuck}")
+        flags = "".join(f", flag {one.flag} {one.now}" for one in rollout.flags)
+        call.say(f"{place}, weight {rollout.weight}{flags}, step {step}{why}{alone}{stuck}")
     if lock is not None:
         call.say(f"{view.plan.service} is {lock}")
     return status(view)

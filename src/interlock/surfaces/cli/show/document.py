@@ -8,6 +8,8 @@ from typing import Any
 from interlock.app.endings import ending
 from interlock.app.view import View
 from interlock.app.waits import waits
+from interlock.core.flag import Captured
+from interlock.core.flag_story import standing
 from interlock.core.rollout import Rollout
 from interlock.surfaces.cli.show.endings import status
 from interlock.surfaces.cli.show.lines import Line
@@ -55,7 +57,14 @@ def rollout(one: Rollout) -> dict[str, Any]:
         "unproven": list(one.unproven),
         "synthetic": list(one.synthetic),
         "quarantine": one.quarantine,
+        "retracted": one.retracted or None,
+        "flags": [_flag(held) for held in one.flags],
     }
+
+
+def _flag(held: Captured) -> dict[str, Any]:
+    """Return how a flag stands by our doing, and how it stood before."""
+    return {"flag": held.flag.name, "before": standing(held.before), "now": standing(held.now)}
 
 
 def line(said: Line, run: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import Any
 
 from interlock.app.view import View
@@ -18,7 +19,7 @@ from interlock.ports.store import Entry
 PROGRESS_EVERY = timedelta(seconds=60)
 """How often a watch that goes on is worth a line: often enough for what ends a silent job."""
 
-MOVES = frozenset({"began", "done", "failed", "turned", "ended"})
+MOVES = frozenset({"began", "done", "failed", "turned", "retracted", "ended"})
 """What a line may say before the present step begins; all others are of the step itself."""
 
 ICONS = {
@@ -29,8 +30,20 @@ ICONS = {
     "unsafe": "✖",
     "failed": "✖",
     "turned": "←",
+    "retracted": "⚑",
     "not begun": "✖",
 }
+
+
+class Way(IntEnum):
+    """On which way a rollout is; none is left for one before it."""
+
+    FORWARD = 0
+    FLAGS_BACK = 1
+    BACK = 2
+
+
+Place = tuple[Way, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,11 @@ class Line:
     text: str
     data: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def for_people(self) -> bool:
+        """Whether it says anything that the line of the step that moved a flag does not say."""
+        return not (self.kind == "flag" and "index" in self.data)
+
     def __str__(self) -> str:
         return f"{self.at:%H:%M:%S} {self.environment:<10} {self.text}"
 
@@ -52,7 +70,7 @@ class Log:
 
     def __init__(self) -> None:
         self._said: dict[str, int] = {}
-        self._at_step: dict[str, tuple[bool, int]] = {}
+        self._at_step: dict[str, Place] = {}
         self._reasons: dict[str, str] = {}
         self._progress: datetime | None = None
         self._keeper = True
@@ -76,23 +94,22 @@ class Log:
         said = self._said.get(rollout.id, 0)
         if entries:
             self._said[rollout.id] = entries[-1].seq
-        turned = next((entry.seq for entry in entries if entry.kind == "turned"), None)
         fresh = [entry for entry in entries if entry.seq > said]
         for entry in fresh:
             if entry.kind == "held":
                 self._reasons[rollout.id] = entry.text
-        return [_entry(rollout, entry, back=turned is not None and entry.seq > turned) for entry in fresh]
+        return [_entry(rollout, entry, _way_of(entries, entry)) for entry in fresh]
 
     def _begun(self, view: View, rollout: Rollout, now: datetime) -> list[Line]:
         """Say which step began, when it lasts long enough to be seen and the journal does not say yet how it ended."""
-        place = (rollout.going_back, rollout.index)
+        place = (_way(rollout), rollout.index)
         if rollout.over or self._at_step.get(rollout.id) == place:
             return []
         self._at_step[rollout.id] = place
         self._progress = now
         if _passed(view.entries.get(rollout.id, ()), place):
             return []
-        text = f"→ {_place(rollout, rollout.index, back=rollout.going_back)} {rollout.next_step}"
+        text = f"→ {_place(rollout, rollout.index, _way(rollout))} {rollout.next_step}"
         return [Line(rollout.step_since, rollout.stage.environment, "step", text, {"index": rollout.index})]
 
     def _held(self, rollout: Rollout, now: datetime) -> list[Line]:
@@ -122,16 +139,37 @@ class Log:
         return [Line(now, rollout.stage.environment, "progress", f"◌ {progress(view, rollout, step, now)}")]
 
 
-def _passed(entries: Sequence[Entry], place: tuple[bool, int]) -> bool:
+def _passed(entries: Sequence[Entry], place: Place) -> bool:
     """Whether the journal, which was read after the keeper was asked, says that this step has ended."""
-    back, index = place
-    turned = False
+    way, index = place
+    on = Way.FORWARD
     for entry in entries:
         at = entry.data.get("index")
-        if entry.kind in ("done", "failed") and turned is back and isinstance(at, int) and at >= index:
+        if entry.kind in ("done", "failed") and on is way and isinstance(at, int) and at >= index:
             return True
-        turned = turned or entry.kind == "turned"
-    return turned and not back
+        on = _turned(on, entry)
+    return on > way
+
+
+def _way(rollout: Rollout) -> Way:
+    if rollout.going_back:
+        return Way.BACK
+    return Way.FORWARD if rollout.retracted_at is None else Way.FLAGS_BACK
+
+
+def _way_of(entries: Sequence[Entry], one: Entry) -> Way:
+    """Return the way that a line of the journal belongs to."""
+    on = Way.FORWARD
+    for entry in entries:
+        if entry.seq >= one.seq:
+            break
+        on = _turned(on, entry)
+    return on
+
+
+def _turned(on: Way, entry: Entry) -> Way:
+    """Return the way after a line of the journal: none is taken again."""
+    return max(on, {"retracted": Way.FLAGS_BACK, "turned": Way.BACK}.get(entry.kind, on))
 
 
 def _gist(reason: str) -> str:
@@ -170,18 +208,19 @@ def _sent(view: View, rollout: Rollout, step: Load) -> str:
     return f"{sent} of {number(step.requests)} synthetic requests sent, {failed} failed"
 
 
-def _entry(rollout: Rollout, entry: Entry, *, back: bool) -> Line:
+def _entry(rollout: Rollout, entry: Entry, way: Way) -> Line:
     icon = ICONS.get(entry.kind, "•")
     if entry.kind == "ended":
         icon = "✔" if entry.data.get("phase") == "succeeded" else "✖"
     place = ""
     if entry.kind in ("done", "failed") and isinstance(entry.data.get("index"), int):
-        place = f"{_place(rollout, entry.data['index'], back=back)} "
+        place = f"{_place(rollout, entry.data['index'], way)} "
     data = {name: value for name, value in entry.data.items() if name not in ("judgement", "points")}
     text = f"{icon} {place}{entry.text}"
     return Line(entry.at, rollout.stage.environment, entry.kind, text, {**data, "text": entry.text, "seq": entry.seq})
 
 
-def _place(rollout: Rollout, index: int, *, back: bool) -> str:
-    total = len(rollout.way_back if back else rollout.stage.steps)
-    return f"{'back ' if back else ''}{index + 1}/{total}"
+def _place(rollout: Rollout, index: int, way: Way) -> str:
+    steps = {Way.FORWARD: rollout.stage.steps, Way.FLAGS_BACK: rollout.stage.retract, Way.BACK: rollout.way_back}[way]
+    head = {Way.FORWARD: "", Way.FLAGS_BACK: "flags back ", Way.BACK: "back "}[way]
+    return f"{head}{index + 1}/{len(steps)}"

@@ -15,6 +15,7 @@ from interlock.app.view import View
 from interlock.app.waits import Waits, waits
 from interlock.app.words import ICONS, STYLES, brief, moment, number, percent
 from interlock.core.criteria import Criteria
+from interlock.core.flag import OFF
 from interlock.core.phase import Phase
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout
@@ -69,6 +70,8 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
     place = len(view.rollouts)
     where = f"{stage.environment} ({place} of {len(view.plan.stages)}), {stage.strategy.value}"
     yield from _line("Environment", where, width)
+    for said in _flags(rollout):
+        yield from _line("  Flag", said, width, "yellow" if rollout.retracted else "")
     if not rollout.over:
         yield from _line("  Step", _step_of(rollout), width)
     yield from _line("  Weight", _weight(view, rollout), width)
@@ -121,8 +124,19 @@ def _subject(view: View, order: str) -> str:
 
 
 def _step_of(rollout: Rollout) -> str:
-    way = "of the rollback, " if rollout.going_back else ""
+    way = "of the rollback, " if rollout.going_back else "of the flags' way back, " if rollout.retracting else ""
     return f"{rollout.index + 1}/{len(rollout.way)} {way}{rollout.next_step}"
+
+
+def _flags(rollout: Rollout) -> Iterator[str]:
+    """Yield how each flag stands that was captured, and how it stood before."""
+    for one in rollout.flags:
+        doubted = rollout.pulling and one.now.exposure != OFF
+        now = f"commanded off, not confirmed; last seen {one.now}" if doubted else str(one.now)
+        before = "as before" if one.now == one.before else f"before: {one.before}"
+        yield f"{one.flag}: {now} ({before})"
+    if rollout.retracted and not rollout.going_back:
+        yield f"rolled back alone, the code stays: {rollout.retracted}"
 
 
 def _weight(view: View, rollout: Rollout) -> str:
@@ -196,13 +210,19 @@ def _title(rollout: Rollout, now: datetime) -> Text:
 def _environment(node: Tree, view: View, rollout: Rollout, now: datetime, width: int, *, folded: bool) -> None:
     """Hang up what there is to say of an environment: what changes most first, for a low window shows the top only."""
     stage = rollout.stage
-    for side, revision in (("canary", stage.revision), ("stable", stage.replaces)):
+    sides = (("canary", stage.revision), ("stable", stage.replaces))
+    for side, revision in sides if not stage.flag_alone else (("stable", stage.replaces),):
         if revision is not None:
             node.add(_revision(view, rollout, side, revision))
     _evidence(node, view, rollout)
     lines = _trend(view, rollout, width)
     if lines:
         node.add(_unwrapped("\n".join(("trend", *lines))))
+    if rollout.retracted_at is not None:
+        enough = "was not enough" if rollout.going_back else "the code stays"
+        back = node.add(Text(f"flags back, {enough}", "yellow"))
+        for index, step in enumerate(stage.retract):
+            back.add(_retract_step(rollout, step, index, now))
     if rollout.going_back:
         back = node.add(Text("rollback", "red"))
         for line in _way_back(rollout, now):
@@ -212,9 +232,26 @@ def _environment(node: Tree, view: View, rollout: Rollout, now: datetime, width:
         steps.add(line)
 
 
+def _retract_step(rollout: Rollout, step: Step, index: int, now: datetime) -> Text:
+    """Draw a step of the flags' way back; once the code goes back too, how far that had come tells nothing."""
+    text = f"{index + 1} {step}"
+    if rollout.going_back or index > rollout.index:
+        return _unwrapped(f"· {text}", "dim")
+    if rollout.over or index < rollout.index:
+        return _unwrapped(f"✔ {text}", "green")
+    return _unwrapped(f"{ICONS[rollout.phase]} {text}, for {brief(now - rollout.step_since)}", STYLES[rollout.phase])
+
+
+def _left_at(rollout: Rollout) -> int:
+    """Return the step at which the way forward was left, or which it has reached."""
+    if rollout.retracted_at is not None:
+        return rollout.retracted_at
+    return rollout.turned_at if rollout.turned_at is not None else rollout.index
+
+
 def _steps(rollout: Rollout, now: datetime, *, folded: bool) -> Iterator[Text]:
     steps = rollout.stage.steps
-    at = rollout.turned_at if rollout.turned_at is not None else rollout.index
+    at = _left_at(rollout)
     low, high = (max(0, at - NEAR), min(len(steps), at + NEAR + 1)) if folded else (0, len(steps))
     if low > 0:
         yield Text(f"✔ 1 to {low} done", "green")
@@ -230,11 +267,11 @@ def _step(rollout: Rollout, step: Step, index: int, at: int, now: datetime) -> T
     synthetic = any(said.startswith(f"step {index + 1} (") for said in rollout.synthetic)
     if synthetic:
         return _unwrapped(f"✔ {text}, by synthetic load", "yellow")
-    if index < at or rollout.phase is Phase.SUCCEEDED:
+    if index < at or (rollout.phase is Phase.SUCCEEDED and rollout.retracted_at is None):
         return _unwrapped(f"⚠ {text}, unproven" if unproven else f"✔ {text}", "yellow" if unproven else "green")
     if index > at:
         return _unwrapped(f"· {text}", "dim")
-    if rollout.going_back:
+    if rollout.going_back or rollout.retracted_at is not None:
         return _unwrapped(f"✖ {text}", "red")
     return _unwrapped(f"{ICONS[rollout.phase]} {text}, for {brief(now - rollout.step_since)}", STYLES[rollout.phase])
 
@@ -257,7 +294,7 @@ def _revision(view: View, rollout: Rollout, side: str, revision: Revision) -> Te
     strength = _live(view, rollout).get("strength", {}).get(revision.name)
     full = revision.release.configuration.instances
     ready = f"{strength['ready']} of {strength['full']} ready" if strength else f"full set {full}"
-    share = rollout.weight if side == "canary" else rollout.weight.rest
+    share = rollout.weight if side == "canary" or rollout.stage.flag_alone else rollout.weight.rest
     text = f"{side} {revision.name}: {revision.release.version}, {ready}"
     return Text(text + ("" if rollout.over else f", {share} wanted"))
 
@@ -314,7 +351,7 @@ def _load(view: View, rollout: Rollout) -> Mapping[str, Any] | None:
 
 def _judgement(view: View, rollout: Rollout) -> Mapping[str, Any] | None:
     """Return what the judge says now, else what it said last; None before a weight, when there is nothing to judge."""
-    if not any(isinstance(step, (SetWeight, Load)) for step in rollout.reached):
+    if not rollout.stage.flag_alone and not any(isinstance(step, (SetWeight, Load)) for step in rollout.reached):
         return None
     now: Mapping[str, Any] | None = _live(view, rollout).get("judgement")
     if now is not None:

@@ -1,0 +1,131 @@
+"""What became of the feature flags in a rollout: how did each stand before, which way did it go, how does it stand?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from interlock.core.account import Account, Happened
+from interlock.core.flag import OFF, FlagState
+from interlock.core.prose import words as said
+from interlock.core.record import restore
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How a flag stood from this moment on; `by` is who moved it, where that was not the rollout."""
+
+    at: datetime
+    state: FlagState
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlagStory:
+    """One flag in one rollout: as it stood `before`, and all that is on record since, at least once.
+
+    `trouble` says why how it stands is not known for sure.
+    """
+
+    environment: str
+    flag: str
+    before: FlagState
+    way: tuple[Moved, ...]
+    trouble: str = ""
+
+    @property
+    def now(self) -> FlagState:
+        """As it stands by what is on record."""
+        return self.way[-1].state
+
+    def __str__(self) -> str:
+        if self.trouble:
+            return f"{self.flag}: {self.trouble}; last seen {self.now}"
+        return f"{self.flag}: {self.now}"
+
+    @property
+    def turns(self) -> tuple[Moved, ...]:
+        """The moments in which its exposure changed, or somebody else moved it."""
+        found: list[Moved] = []
+        last = self.before
+        for one in self.way:
+            if one.by or one.state.exposure != last.exposure:
+                found.append(one)
+            last = one.state
+        return tuple(found)
+
+
+def stories(account: Account) -> tuple[FlagStory, ...]:
+    """Return what is on record of each flag, in the order in which they were captured."""
+    found: dict[str, FlagStory] = {}
+    for one in account.of_kind("flag"):
+        known = _read(account, one)
+        if known is None:
+            continue
+        told = found.get(known.flag)
+        found[known.flag] = known if told is None else replace(told, way=(*told.way, *known.way))
+    return tuple(_doubted(account, one) for one in found.values())
+
+
+def told(accounts: Sequence[Account]) -> list[str]:
+    """Lay out how each flag stands after the run, how it stood before, and its way from there to here."""
+    lines = [line for account in accounts for line in _told(account)]
+    return lines or ["- none are part of this release"]
+
+
+def documents(accounts: Sequence[Account]) -> list[dict[str, Any]]:
+    """Return the same for programs."""
+    return [
+        {
+            "environment": one.environment,
+            "flag": one.flag,
+            "before": standing(one.before),
+            "now": standing(one.now),
+            "trouble": one.trouble or None,
+            "way": [{"at": turn.at.isoformat(), **standing(turn.state), "by": turn.by or None} for turn in one.turns],
+        }
+        for account in accounts
+        for one in stories(account)
+    ]
+
+
+def standing(state: FlagState) -> dict[str, Any]:
+    """Return how a flag stands for programs: `exposure` is the percentage of users who may get it."""
+    return {"enabled": state.enabled, "percentage": state.percentage, "exposure": state.exposure}
+
+
+def _told(account: Account) -> Iterator[str]:
+    for one in stories(account):
+        before = "as before" if one.now == one.before else f"before: {one.before}"
+        yield f"- {said(str(one))} ({one.environment}; {before})"
+        if one.turns:
+            yield f"  - {said(', '.join(_turn(turn) for turn in one.turns))}"
+    yield from (f"- {said(one.text)}" for one in account.of_kind("flag") if _read(account, one) is None)
+    if account.rollout.retracted and not account.rollout.going_back:
+        yield f"- **Rolled back in {account.environment} were the flags alone: {said(account.rollout.retracted)}**"
+
+
+def _turn(turn: Moved) -> str:
+    share = "off" if turn.state.exposure == OFF else f"on at {turn.state.exposure}%"
+    return f"{turn.at:%H:%M:%S} {share}{f' by {turn.by}' if turn.by else ''}"
+
+
+def _read(account: Account, one: Happened) -> FlagStory | None:
+    """Read a line; None for one of another version."""
+    data: Mapping[str, Any] = one.data
+    try:
+        before, now = restore(FlagState, data["before"]), restore(FlagState, data["now"])
+        name = str(data["flag"])
+    except (KeyError, ValueError):
+        return None
+    by = str(data.get("by", "")) or ("" if one.told_by_its_step or now == before else "somebody else")
+    return FlagStory(account.environment, name, before, (Moved(one.at, now, by),))
+
+
+def _doubted(account: Account, one: FlagStory) -> FlagStory:
+    """Say what is not known: a flag that was commanded off and not confirmed."""
+    if account.rollout.pulling and one.now.exposure != OFF:
+        return replace(one, trouble="commanded off, not confirmed yet")
+    return one
