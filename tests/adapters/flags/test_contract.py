@@ -17,7 +17,7 @@ from interlock.ports.flags import FlagsError, Unmovable
 pytestmark = pytest.mark.timeout(180)  # the first test waits for Unleash to start
 
 KINDS = ("unleash", "file", "memory")
-STANDINGS = ((False, 100), (False, 10), (True, 10), (True, 60), (True, 100))
+STANDINGS = ((False, 100), (False, 10), (True, 10), (True, 100))
 
 
 @pytest.fixture(params=KINDS)

@@ -67,7 +67,9 @@ async def test_turning_on_what_has_no_active_strategy_never_gives_it_to_everybod
 ) -> None:
     flag = unleash.create(*disabled)
     async with flags_of(unleash) as flags:
+        events = unleash.events(flag.name)
         await flags.check(flag)
+        assert unleash.events(flag.name) == events, "asking whether we may is no change"
         state = await flags.turn_on(flag, 5)
     assert (state.percentage, state.stickiness) == (5, "default")
     assert max(exposures(unleash, flag)) == 5

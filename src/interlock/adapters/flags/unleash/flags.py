@@ -47,7 +47,7 @@ class UnleashFlags:
             raise Unmovable(f"{_what(flag)} cannot be moved safely: {standing.obstacle}")
         await self._no_plan(flag)
         await self._no_change_requests(flag)
-        await self._may_write(flag)
+        await self._may_write(flag, adding=standing.moved is None)
         return standing.state()
 
     async def turn_off(self, flag: Flag) -> FlagState:
@@ -153,15 +153,19 @@ class UnleashFlags:
                     "wait for: disable them there, or leave the flag to people"
                 )
 
-    async def _may_write(self, flag: Flag) -> None:
-        """See that our token may turn flags off and change strategies, by requests that name none."""
+    async def _may_write(self, flag: Flag, *, adding: bool) -> None:
+        """See that our token may turn flags off and write strategies: by requests that do nothing."""
         source = _source(flag)
         bulk = f"projects/{path(source.project)}/bulk_features/environments/{path(source.environment)}/off"
         await self._server.ask(source, "POST", bulk, {"features": []})
-        address = f"{_place(source, flag.name)}/strategies/{_NOBODY}"
-        answer = await self._server.answer(source, "PUT", address, {"name": GRADUAL})
+        strategies = f"{_place(source, flag.name)}/strategies"
+        answer = await self._server.answer(source, "PUT", f"{strategies}/{_NOBODY}", {"name": GRADUAL})
         if answer.status != 404:
             raise self._server.refusal(source, answer)
+        if adding:
+            answer = await self._server.answer(source, "POST", strategies, {"name": _NOBODY}, again=False)
+            if answer.status != 400:
+                raise self._server.refusal(source, answer)
 
     async def _as_it_is(self, flag: Flag, standing: Standing) -> None:
         """Make ready what is to be enabled with the percentage that it has."""
