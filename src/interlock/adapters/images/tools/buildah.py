@@ -46,7 +46,8 @@ class Buildah:
         yield from ("--platform", ",".join(map(str, request.platforms))) if request.platforms else ()
         yield from ("--target", request.target) if request.target else ()
         yield "--layers"  # also without a cache: else all is one layer, and the digest another
-        yield from () if request.cache else ("--no-cache",)
+        if several or not request.cache:  # Buildah 1.28 takes a layer from its cache whatever platform that is for
+            yield "--no-cache"
         yield from self._login(request, pushing)
         yield request.context
 
