@@ -127,6 +127,12 @@ class Keeper:
         }
         return await verbs[verb](**arguments)
 
+            with contextlib.suppress(StoreError, OSError):
+                for gone in await self._parts.prune_migrations():
+                    log.info("forgotten, as its rollout is: %s", gone)
+            with contextlib.suppress(StoreError, WorkloadError):
+                for gone in await self._parts.prune_images(await needed_images(self._state, ports.store)):
+                    log.info("removed, as nobody needs it any more: image %s", gone)
     async def _ping(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "twin": self._watch.twin_alive(), "rollouts": list(self._engine.live())}
 

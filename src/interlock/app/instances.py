@@ -5,7 +5,7 @@ A release says itself how it runs, so both are here side by side: a service move
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from interlock.adapters.probe.network import check
@@ -54,6 +54,10 @@ class EitherMigrations:
     async def clear(self) -> list[str]:
         """End whatever migration runs; return their labels."""
         return [*await self._process.clear(), *await self._container.clear()]
+
+    async def prune(self, recorded: Callable[[str], Awaitable[bool]]) -> tuple[str, ...]:
+        """Forget of what was done by rollouts that are on record no more all but that it is done; return what went."""
+        return await self._process.prune(recorded)
 
     def _of(self, revision: Revision) -> Migrations:
         return self._process if revision.release.configuration.container is None else self._container

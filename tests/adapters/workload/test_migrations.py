@@ -87,6 +87,12 @@ async def done(migrations: Migrations, migration: Migration, attempt: int = 1) -
     return await until(migrations, migration, lambda seen: seen.standing is not Standing.RUNNING)
 
 
+async def finished(migrations: Migrations, what: Revision, migration: Migration) -> None:
+    async with asyncio.timeout(20):
+        while (await migrations.look(what, migration)).standing is not Standing.ENDED:
+            await asyncio.sleep(0.05)
+
+
 async def test_it_runs_as_an_instance_would_and_its_end_and_last_lines_are_known(world: World) -> None:
     keeper, migration = world.keeper(), shell("env > told; pwd; echo using $PASSWORD")
     assert (await keeper.look(revision(), migration)) == Seen()
@@ -255,3 +261,36 @@ async def test_a_record_that_cannot_be_read_is_an_error_that_names_it(world: Wor
     record.write_text("{")
     with pytest.raises(WorkloadError, match=record.name):
         await world.keeper().look(revision(), shell("true"))
+
+
+async def test_of_a_rollout_that_is_forgotten_only_that_it_is_done_is_kept_and_it_is_never_done_again(
+    world: World,
+) -> None:
+    good, bad, kept = shell("echo done"), shell("exit 3"), shell("echo kept")
+
+    async def recorded(rollout: str) -> bool:
+        return rollout == "shop-9-staging"
+
+    keeper, web, other = world.keeper(), revision("web-1"), revision("web-9", "ac")
+    (world.directory / "artefacts" / "ac").mkdir()
+    for one, migration, rollout, attempts in (
+        (web, good, "shop-1-staging", 1),
+        (revision("web-2"), bad, "shop-2-staging", 2),
+        (other, kept, "shop-9-staging", 1),
+    ):
+        for attempt in range(1, attempts + 1):
+            await keeper.begin(one, migration, rollout, attempt, FACTS)
+            await finished(keeper, one, migration)
+    records = world.directory / "state" / "migrations"
+    before, runs = {path.name for path in records.iterdir()}, world.count()
+    assert await keeper.prune(recorded) == ("web-1-migration.log",)
+    (gone,) = before - {path.name for path in records.iterdir()}
+    assert gone.endswith("-1.begun") and web.release.identity in gone
+    assert await world.keeper().prune(recorded) == ()
+    seen = await world.keeper().look(revision("web-7"), good)
+    assert seen.done and seen.run_by == "shop-1-staging"
+    await world.keeper().begin(revision("web-7"), good, "shop-30-staging", 1, FACTS)
+    assert world.count() == runs
+    failed = await world.keeper().look(revision("web-2"), bad)
+    assert (failed.standing, failed.attempt, failed.status) == (Standing.ENDED, 2, 3)
+    assert (await world.keeper().look(other, kept)).lines == ("kept",)

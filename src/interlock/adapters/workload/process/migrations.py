@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -116,6 +116,25 @@ class Migrations:
             await self._halt(process, within)
         return [one.label.removeprefix(f"{self._label}/") for one in found]
 
+    async def prune(self, recorded: Callable[[str], Awaitable[bool]]) -> tuple[str, ...]:
+        """Keep of the migrations of rollouts that are on record no more only that they are done; return the logs gone.
+
+        That stays for good: the same release can be made of the same commit at any time, and must not do it again. Of
+        one that is not done all stays, for whether it may be begun again depends on how it broke off.
+        """
+        gone = []
+        for path in sorted(self._records.glob("*.json")):
+            begun, name = self._ours(path), path.name.removesuffix(".json")
+            if begun is None or self._ended_with(f"{name}-{begun.attempt}") != 0 or await recorded(begun.rollout):
+                continue
+            for mark in self._records.glob(f"{name}-*"):
+                if mark.name != f"{name}-{begun.attempt}.ended":
+                    self._host.remove(mark)
+            if (log := self._log(begun.revision)).exists():
+                self._host.remove(log)
+                gone.append(log.name)
+        return tuple(gone)
+
     async def _halt(self, process: Process, within: timedelta) -> None:
         """TERM to the group, as the shell waits for the command; grace; KILL."""
         await self._host.signal(process, Signals.SIGTERM, group=True)
@@ -173,8 +192,18 @@ class Migrations:
         path = self._records / f"{self._name(revision, migration)}.json"
         self._host.write(path, json.dumps(plain(begun), indent=1).encode(), mode=0o600, durable=True)
 
+    def _ours(self, path: Path) -> Begun | None:
+        """Read a record by its path; None for one of another kind, or that cannot be read: it is left alone."""
+        try:
+            return restore(Begun, json.loads(self._host.read(path) or b""))
+        except (ValueError, TypeError, AttributeError):
+            return None
+
     def _status(self, revision: Revision, migration: Migration, begun: Begun) -> int | None:
-        content = self._host.read(self._mark(revision, migration, begun.attempt, "ended"))
+        return self._ended_with(f"{self._name(revision, migration)}-{begun.attempt}")
+
+    def _ended_with(self, attempt: str) -> int | None:
+        content = self._host.read(self._records / f"{attempt}.ended")
         text = (content or b"").decode(errors="replace").strip()
         return _as_python(int(text)) if re.fullmatch(r"\d{1,3}", text) else None
 
