@@ -110,6 +110,9 @@ class Keeper:
             with contextlib.suppress(StoreError):  # tried again in an hour
                 for gone in await forget(self._state, ports.store, ports.clock.now()):
                     log.info("forgotten, as nobody needs it any more: %s", gone)
+            with contextlib.suppress(StoreError, OSError):
+                for gone in await self._parts.prune_migrations():
+                    log.info("forgotten, as its rollout is: %s", gone)
 
     async def _answer(self, verb: str, arguments: dict[str, Any]) -> Any:
         verbs: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -127,12 +130,6 @@ class Keeper:
         }
         return await verbs[verb](**arguments)
 
-            with contextlib.suppress(StoreError, OSError):
-                for gone in await self._parts.prune_migrations():
-                    log.info("forgotten, as its rollout is: %s", gone)
-            with contextlib.suppress(StoreError, WorkloadError):
-                for gone in await self._parts.prune_images(await needed_images(self._state, ports.store)):
-                    log.info("removed, as nobody needs it any more: image %s", gone)
     async def _ping(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "twin": self._watch.twin_alive(), "rollouts": list(self._engine.live())}
 

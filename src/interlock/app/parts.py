@@ -78,6 +78,14 @@ class Parts:
         except Exception as problem:
             return [("migrations", f"a migration could not be ended: {problem}")]
 
+    async def prune_migrations(self) -> tuple[str, ...]:
+        """Keep of the migrations of forgotten rollouts only that they are done. Raises StoreError, OSError."""
+
+        async def recorded(rollout: str) -> bool:
+            return await self.ports.store.rollout(rollout) is not None
+
+        return await self.migrations.prune(recorded) if self.migrations is not None else ()
+
     async def _leave_engines(self) -> None:
         """Leave no network at an engine; that one does not answer has been said of its containers already."""
         if self.containers is not None:
@@ -93,18 +101,6 @@ def _left(stopped: Sequence[str], left: Sequence[str]) -> str:
     but = f"Stopped were {', '.join(stopped)}" if stopped else "Nothing was stopped"
     return (
         f"{'; '.join(left)}. {but}. The keeper goes on with the rest, rollouts too. See `interlock doctor`, then try "
-    async def prune_migrations(self) -> tuple[str, ...]:
-        """Keep of the migrations of forgotten rollouts only that they are done. Raises StoreError, OSError."""
-
-        async def recorded(rollout: str) -> bool:
-            return await self.ports.store.rollout(rollout) is not None
-
-        return await self.migrations.prune(recorded) if self.migrations is not None else ()
-
-    async def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
-        """Remove the images that we pulled, but for these digests; return what went. Raises WorkloadError."""
-        return await self.containers.prune(keep) if self.containers is not None else ()
-
         "again: interlock down"
     )
 

@@ -521,11 +521,11 @@ class FileBlock(Settings):
     docs: DocsBlock | None = Field(
         None, description="the deployment log in a git repository: a text is its file; by default none is kept"
     )
-    agents: AgentsBlock = Field(
-        default_factory=AgentsBlock, description="what is left to programs that act for people, by `interlock mcp`"
-    )
     links: LinksBlock | None = Field(
         None, description="put links into messages by which people act: the address where `interlock serve` is reached"
+    )
+    agents: AgentsBlock = Field(
+        default_factory=AgentsBlock, description="what is left to programs that act for people, by `interlock mcp`"
     )
 
     @model_validator(mode="after")

@@ -56,8 +56,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "audit": "list everything that changed anything; find what was tampered with",
         "completion": "print what makes a shell complete these commands",
         "doctor": "see whether this machine and this project are well",
-        "down": "stop everything that this project runs",
         "serve": "answer links in messages, and programs, over HTTP",
+        "down": "stop everything that this project runs",
     },
 }
 """Every command by what it is for, in the order of the help."""
