@@ -89,6 +89,11 @@ class FlagState:
         return word if self.percentage is None else f"{word} at {self.percentage}%"
 
 
+def standing(state: FlagState) -> dict[str, object]:
+    """Return how a flag stands for programs: `exposure` is the percentage of users who may get it."""
+    return {"enabled": state.enabled, "percentage": state.percentage, "exposure": state.exposure}
+
+
 @dataclass(frozen=True, slots=True)
 class Captured:
     """A flag that a rollout holds: how it stood `before`, and how it stands `now` by our own doing."""

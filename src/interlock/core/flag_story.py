@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock.core.account import Account, Happened
-from interlock.core.flag import OFF, FlagState
+from interlock.core.flag import OFF, FlagState, standing
 from interlock.core.prose import words as said
 from interlock.core.record import restore
 
@@ -42,7 +42,7 @@ class FlagStory:
 
     def __str__(self) -> str:
         if self.trouble:
-            return f"{self.flag}: {self.trouble}; last seen {self.now}"
+            return f"{self.flag}: {self.trouble}; on record last is {self.now}"
         return f"{self.flag}: {self.now}"
 
     @property
@@ -91,11 +91,6 @@ def documents(accounts: Sequence[Account]) -> list[dict[str, Any]]:
     ]
 
 
-def standing(state: FlagState) -> dict[str, Any]:
-    """Return how a flag stands for programs: `exposure` is the percentage of users who may get it."""
-    return {"enabled": state.enabled, "percentage": state.percentage, "exposure": state.exposure}
-
-
 def _told(account: Account) -> Iterator[str]:
     for one in stories(account):
         before = "as before" if one.now == one.before else f"before: {one.before}"
@@ -125,7 +120,8 @@ def _read(account: Account, one: Happened) -> FlagStory | None:
 
 
 def _doubted(account: Account, one: FlagStory) -> FlagStory:
-    """Say what is not known: a flag that was commanded off and not confirmed."""
-    if account.rollout.pulling and one.now.exposure != OFF:
+    """Say what is not known: a flag that was commanded off and not confirmed, and may have been on its way up."""
+    confirmed = any(line.back and line.data.get("flag") == one.flag for line in account.of_kind("flag"))
+    if account.rollout.pulling and not confirmed:
         return replace(one, trouble="commanded off, not confirmed yet")
     return one

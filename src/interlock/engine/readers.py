@@ -10,6 +10,7 @@ from interlock.core.account import Account
 from interlock.core.cdevent import cloud_event
 from interlock.core.channel import DeploymentLog
 from interlock.core.news import Kind, News, wanted
+from interlock.core.rollout import Rollout
 from interlock.ports.docs import Docs, Returned, Row
 from interlock.ports.notify import Letter, Outlet
 from interlock.ports.store import Entry, Store
@@ -70,7 +71,7 @@ class Chronicle:
     async def take(self, news: News) -> None:
         if news.kind is Kind.SUCCEEDED:
             await self.docs.enter(self._row(news, await self._verdict(news)))
-        elif news.rollout.exposed:
+        elif news.rollout.exposed and not news.rollout.stage.flag_alone:  # a flag alone leaves the code where it is
             await self._drift(news)
 
     async def _drift(self, news: News) -> None:
@@ -98,7 +99,7 @@ class Chronicle:
             release.version,
             stage.environment,
             rollout.by or "unknown",
-            stage.strategy.value,
+            _how(rollout),
             verdict,
             self._report(rollout.run),
         )
@@ -124,3 +125,11 @@ class Chronicle:
             new.artefact.commit,
             old.artefact.commit if old else "",
         )
+
+
+def _how(rollout: Rollout) -> str:
+    """Say by which strategy, and how the flags stand that moved with it."""
+    flags = [f"flag {one.flag} {one.now}" for one in rollout.flags]
+    back = ["flag rolled back"] if rollout.retracted else []
+    way = [] if rollout.stage.flag_alone and flags else [rollout.stage.strategy.value]
+    return ", ".join((*way, *flags, *back))

@@ -8,8 +8,7 @@ from typing import Any
 from interlock.app.endings import ending
 from interlock.app.view import View
 from interlock.app.waits import waits
-from interlock.core.flag import Captured
-from interlock.core.flag_story import standing
+from interlock.core.flag import Captured, standing
 from interlock.core.rollout import Rollout
 from interlock.surfaces.cli.show.endings import status
 from interlock.surfaces.cli.show.lines import Line

@@ -15,7 +15,6 @@ from interlock.app.view import View
 from interlock.app.waits import Waits, waits
 from interlock.app.words import ICONS, STYLES, brief, moment, number, percent
 from interlock.core.criteria import Criteria
-from interlock.core.flag import OFF
 from interlock.core.phase import Phase
 from interlock.core.release import Revision
 from interlock.core.rollout import Rollout
@@ -70,7 +69,7 @@ def header(view: View, now: datetime, width: int) -> Iterator[Text]:
     place = len(view.rollouts)
     where = f"{stage.environment} ({place} of {len(view.plan.stages)}), {stage.strategy.value}"
     yield from _line("Environment", where, width)
-    for said in _flags(rollout):
+    for said in _flags(view, rollout):
         yield from _line("  Flag", said, width, "yellow" if rollout.retracted else "")
     if not rollout.over:
         yield from _line("  Step", _step_of(rollout), width)
@@ -128,13 +127,15 @@ def _step_of(rollout: Rollout) -> str:
     return f"{rollout.index + 1}/{len(rollout.way)} {way}{rollout.next_step}"
 
 
-def _flags(rollout: Rollout) -> Iterator[str]:
+def _flags(view: View, rollout: Rollout) -> Iterator[str]:
     """Yield how each flag stands that was captured, and how it stood before."""
-    for one in rollout.flags:
-        doubted = rollout.pulling and one.now.exposure != OFF
-        now = f"commanded off, not confirmed; last seen {one.now}" if doubted else str(one.now)
-        before = "as before" if one.now == one.before else f"before: {one.before}"
-        yield f"{one.flag}: {now} ({before})"
+    if not rollout.flags:
+        return
+    from interlock.core.account import Account  # imported late: few rollouts have flags, and to look must be quick
+    from interlock.core.flag_story import stories
+
+    for one in stories(Account.of(rollout, view.entries.get(rollout.id, ()), None)):
+        yield f"{one} ({'as before' if one.now == one.before else f'before: {one.before}'})"
     if rollout.retracted and not rollout.going_back:
         yield f"rolled back alone, the code stays: {rollout.retracted}"
 
