@@ -18,7 +18,6 @@ def across(document: Document) -> Iterator[Problem]:
     """Yield what is wrong between parts of the file. Reads it as it stands, so that a wrong part hides no other."""
     data: Mapping = document.data if isinstance(document.data, dict) else {}
     yield from _twice(document, data)
-    yield from _released(document, data)
     environments = data.get(_ENVIRONMENTS)
     if not isinstance(environments, dict):
         return
@@ -28,13 +27,6 @@ def across(document: Document) -> Iterator[Problem]:
     yield from _clashes(document, data, blocks)
     for name, block in blocks.items():
         yield from _twice(document, block, _ENVIRONMENTS, name)
-
-
-def _released(document: Document, data: Mapping) -> Iterator[Problem]:
-    artefact = data.get("artefact")
-    if "image" in data and artefact not in (None, ".", {}, {"directory": "."}):
-        text = "expected artefact or image, found both: files are released as they are, or in an image"
-        yield document.problem(("artefact",), text, at_key=True)
 
 
 def _stages(document: Document, names: list[str]) -> Iterator[Problem]:
