@@ -142,3 +142,15 @@ async def test_a_suite_that_broke_is_a_no_although_its_tests_passed(tmp_path: Pa
     )
     answer = await passed(tmp_path / "report.xml")
     assert not answer.open and "the suite db" in answer.reason
+
+
+@pytest.mark.parametrize("says", ['failures="1"', 'errors="2"', 'failures="?"'])
+@pytest.mark.parametrize("suite", ["testsuite", "testsuites"])
+async def test_a_suite_that_counts_failures_is_a_no_although_none_is_in_it(
+    tmp_path: Path, suite: str, says: str
+) -> None:
+    (tmp_path / "report.xml").write_text(f'<{suite} name="db" {says} tests="2"><testcase name="a"/></{suite}>')
+    answer = await passed(tmp_path / "report.xml")
+    assert not answer.open and "the suite db" in answer.reason
+    (tmp_path / "report.xml").write_text(f'<{suite} failures="0" errors="" tests="1"><testcase name="a"/></{suite}>')
+    assert (await passed(tmp_path / "report.xml")).open

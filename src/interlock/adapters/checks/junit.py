@@ -8,7 +8,7 @@ import stat
 import time
 from datetime import timedelta
 from pathlib import Path
-from xml.etree.ElementTree import ParseError, iterparse
+from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from interlock.core.checks import JUnit
 from interlock.core.gates import Answer
@@ -80,6 +80,16 @@ def _count(path: Path) -> tuple[int, list[str]]:
             if failed:
                 bad.append(f"{element.get('classname', '')}.{element.get('name', '?')}".lstrip("."))
             element.clear()
-        elif element.tag == "testsuite" and element.find("error") is not None:
-            bad.append(f"the suite {element.get('name', '?')}")
+        elif element.tag in ("testsuite", "testsuites") and (told := _told(element, known=bool(bad))):
+            bad.append(f"the suite {element.get('name', '?')} ({told})")
     return ran, bad
+
+
+def _told(suite: Element, *, known: bool) -> str:
+    """Return what a suite itself says of failures, though no test is `known` to have any: part of it may be missing."""
+    if suite.find("error") is not None:
+        return "an error"
+    if known:
+        return ""
+    says = {word: suite.get(word, "0") for word in ("failures", "errors")}
+    return ", ".join(f"{number} {word}" for word, number in says.items() if number.strip() not in ("", "0"))
