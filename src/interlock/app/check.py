@@ -9,9 +9,11 @@ from datetime import timedelta
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.store.sqlite import SQLite
+from interlock.app import standing
 from interlock.app.outside import surroundings
 from interlock.app.planner import AlreadyRunning, Excuse, Planner
 from interlock.app.secrets import keep
+from interlock.app.standing import Stands
 from interlock.app.state import StateDirectory
 from interlock.config.file import Environment, File
 from interlock.core import gates
@@ -30,7 +32,7 @@ _NO_VERSION = Answer(False, "asked of a version: interlock check VERSION")
 _NEEDS_A_VERSION = frozenset(
     {GateName.TESTS, GateName.STAGING, GateName.NOT_QUARANTINED, GateName.IMAGE, GateName.ROLLBACK_READY}
 )
-_APPROVAL = "approval"
+_APPROVAL, _FLAG = "approval", "flag"
 _WITHIN = timedelta(seconds=5)
 
 
@@ -87,6 +89,8 @@ async def of_stage(state: StateDirectory, store: SQLite, stage: Stage) -> AsyncI
         yield Asked(stage.environment, gate, answer)
     if any(isinstance(step, Watch) and step.until is Until.APPROVED for step in stage.steps):
         yield _approval(stage.environment, stage.conditions)
+    for use in stage.flags:
+        yield _flag(await standing.looked(state, stage.environment, use.flag))
 
 
 async def _rollback_ready(state: StateDirectory, stage: Stage) -> Asked:
@@ -143,6 +147,17 @@ async def _without_version(state: StateDirectory, environment: Environment, *, f
             yield Asked(environment.name, gate, answer)
     if conditions.approvals is not None:
         yield _approval(environment.name, conditions)
+    if environment.flag_source is not None:
+        for stands in await standing.movable(state, environment):
+            yield _flag(stands)
+
+
+def _flag(stands: Stands) -> Asked:
+    """Say whether a flag could be moved now; under no name, whether whoever keeps them answers."""
+    if stands.trouble:
+        return Asked(stands.environment, _FLAG, Answer(False, stands.trouble))
+    said = f"{stands.flag} is {stands.state} and can be moved" if stands.flag else "whoever keeps the flags answers"
+    return Asked(stands.environment, _FLAG, Answer(True, said))
 
 
 def _hooks(environment: str, hooks: tuple[Hook, ...]) -> Iterator[Asked]:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interlock.app.secrets import keep
+from interlock.app.finding import Finding
+from interlock.app.secrets import SecretError, keep
 from interlock.app.state import StateDirectory
 from interlock.config.file import Environment, File
 from interlock.core import flag as flags
@@ -90,6 +91,26 @@ async def movable(state: StateDirectory, where: Environment) -> tuple[Stands, ..
             return tuple([await _checked(asks, where.name, Flag(use.flag.name, source)) for use in where.flags])
     except FlagsError as error:
         return (Stands(where.name, "", None, str(error)),)
+
+
+async def looked(state: StateDirectory, environment: str, one: Flag) -> Stands:
+    """Say whether a flag could be moved now."""
+    async with _asking(state) as asks:
+        return await _checked(asks, environment, one)
+
+
+async def examine_flags(state: StateDirectory, file: File) -> list[Finding]:
+    """Look, for the doctor, whether those who keep flags answer, and whether the flags of releases can be moved."""
+    found = []
+    for where in (one for one in file.environments if one.flag_source is not None):
+        try:
+            seen = await movable(state, where)
+        except SecretError as error:
+            seen = (Stands(where.name, "", None, str(error)),)
+        for one in seen:
+            said = f"{one.flag} is {one.state} and can be moved" if one.flag else "whoever keeps them answers"
+            found.append(Finding("flags", not one.trouble, f"{where.name}: {one.trouble or said}"))
+    return found
 
 
 async def checked(state: StateDirectory, one: Flag) -> FlagState:

@@ -30,7 +30,12 @@ async def run(call: Call) -> Exit:
     if call.options.start:
         await call.app.ensure_keeper()
     entrances, trouble = _entrances(call)
-    findings = await examine(call.state, entrances)
+    wanted, image = _image(call) if trouble is None else ((), None)
+    findings = await examine(call.state, entrances, wanted, image)
+    if trouble is None:
+        from interlock.app.standing import examine_flags
+
+        findings += tuple(await examine_flags(call.state, call.file))
     well = trouble is None and all(finding.well is not False for finding in findings)
     if call.json:
         found = [plain(finding) for finding in findings]
