@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,14 @@ async def test_an_item_whose_state_is_not_told_counts_as_open() -> None:
         found = await Listed(token).active(Web(served.url, open_field="state", open_values=("open",)), SOON)
     assert [one.id for one in found] == ["7"]
     assert "authorization" not in served.asked[0][2]
+
+
+async def test_an_item_without_a_name_is_not_taken_for_anything() -> None:
+    for item in ({"title": "on fire"}, {"id": "", "title": "on fire"}):
+        said = [item]
+        async with serving(partial(lambda found, path, query: found, said)) as served:
+            with pytest.raises(IncidentsError, match="expected an id at id in each item, found none"):
+                await Listed(token).active(Web(served.url), SOON)
 
 
 # A file

@@ -22,11 +22,13 @@ from typing import Any
 @dataclass
 class MailSink:
     """Keeps mail. `manners`: "cut" loses the connection after it has kept a message, before it says so; "hang" says
-    nothing at all; "later" and "never" answer a message with 451 and 554."""
+    nothing at all; "later" and "never" answer a message with 451 and 554. `refuses` names people with a code."""
 
     manners: str = ""
     mails: list[EmailMessage] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    refuses: dict[str, int] = field(default_factory=dict)
+    takers: list[list[str]] = field(default_factory=list)
     port: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,6 +51,13 @@ class MailSink:
                 case "AUTH":
                     self.logins.append(base64.b64decode(line.split()[-1]).decode())
                     say("235 welcome" if self.manners != "stranger" else "535 who are you?")
+                case "MAIL":
+                    self.takers.append([])
+                    say("250 fine")
+                case "RCPT":
+                    who = line.partition("<")[2].partition(">")[0]
+                    self.takers[-1] += [who] if who not in self.refuses else []
+                    say(f"{self.refuses.get(who, 250)} {who}")
                 case "DATA":
                     say("354 go on")
                     if not await self._data(reader, say):

@@ -72,6 +72,24 @@ async def test_what_the_server_says_decides_whether_it_is_tried_again() -> None:
         await outlet(port).send(letter())
 
 
+async def test_whom_a_server_refuses_for_now_is_told_later_and_nobody_else_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sink = MailSink(refuses={"grey@example.org": 450, "gone@example.org": 550})
+    everybody = ("ada@example.org", "grey@example.org", "gone@example.org")
+    async with listening(sink) as port:
+        server = Server("127.0.0.1", port, "nothing")
+        mail = MailOutlet(server, "interlock@example.org", everybody, lambda: "", within=WITHIN)
+        with pytest.raises(Undelivered, match=r"refused grey@example.org for now; others have it"):
+            await mail.send(letter())
+        del sink.refuses["grey@example.org"]
+        await mail.send(letter())
+        await mail.send(letter(Kind.SUCCEEDED, 3))
+    assert sink.takers == [["ada@example.org"], ["grey@example.org"], ["ada@example.org", "grey@example.org"]]
+    assert sink.mails[0]["Message-ID"] == sink.mails[1]["Message-ID"] and sink.mails[1]["To"] == ", ".join(everybody)
+    assert "not for gone@example.org, who are not told" in caplog.text
+
+
 async def test_a_password_is_given_to_the_server_and_shown_to_nobody() -> None:
     sink = MailSink()
     async with listening(sink) as port:

@@ -63,7 +63,7 @@ def _among(value: object, wanted: tuple[str, ...]) -> bool:
 
 def _incident(item: object, source: Web) -> Incident:
     id = at(item, source.id)
-    if id is None:
+    if id in (None, ""):  # a name of nothing could be taken for that of the incident a release is to end
         raise IncidentsError(f"{shown(source.url)}: expected an id at {source.id} in each item, found none")
     mine = bool(source.mine_field) and _among(at(item, source.mine_field), source.mine_values)
     since = _moment(at(item, source.since)) if source.since else None

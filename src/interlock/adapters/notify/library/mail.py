@@ -2,11 +2,12 @@
 
 Each message has an id of its own that is always the same, and refers to the deployment's first one. SMTP has no way to
 take a message back, so a connection that is lost between the last byte and the server's answer sends it again, under
-the same id: most stores show it once.
+the same id: most stores show it once. Who was refused for now while others took it gets it alone, later.
 """
 
 from __future__ import annotations
 
+import logging
 import smtplib
 import ssl
 import sys
@@ -20,10 +21,13 @@ from typing import Any
 
 from interlock.adapters.child import NotNow, Unusable, main
 from interlock.adapters.notify.library.post import send
-from interlock.ports.notify import Letter
+from interlock.ports.notify import Letter, Undelivered
 
 WITHIN = timedelta(seconds=45)
 _EACH = 20.0
+_FOR_GOOD = 500
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class MailOutlet:
     ) -> None:
         self._server, self._sender, self._to = server, sender, tuple(to)
         self._password, self._within = password, within
+        self._left: dict[str, tuple[str, ...]] = {}
 
     async def send(self, letter: Letter) -> None:
         server = self._server
@@ -60,10 +65,20 @@ class MailOutlet:
             "user": server.user,
             "password": self._password() if server.user else "",
             "sender": self._sender,
-            "to": list(self._to),
+            "to": list(self._left.get(letter.key, self._to)),
             "message": message(letter, self._sender, self._to).as_string(policy=SMTP),
         }
-        await send("mail", task, self._within)
+        self._note(letter, await send("mail", task, self._within))
+
+    def _note(self, letter: Letter, refused: Mapping[str, int]) -> None:
+        """Keep whom it is to be sent to again, where the server took it for others; for good is for good."""
+        where = f"{self._server.name}:{self._server.port}"
+        self._left.pop(letter.key, None)
+        if never := [who for who, code in refused.items() if code >= _FOR_GOOD]:
+            log.warning("%s took %s, but not for %s, who are not told", where, letter.key, ", ".join(never))
+        if later := tuple(who for who, code in refused.items() if code < _FOR_GOOD):
+            self._left[letter.key] = later
+            raise Undelivered(f"{where} refused {', '.join(later)} for now; others have it")
 
 
 def message(letter: Letter, sender: str, to: Sequence[str]) -> EmailMessage:
@@ -87,13 +102,15 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _work(task: Mapping[str, Any]) -> None:
+def _work(task: Mapping[str, Any]) -> dict[str, int]:
+    """Send it; return who was refused while others were not, with the server's code."""
     where = f"{task['server']}:{task['port']}"
     try:
         with _connected(task) as server:
             if task["user"]:
                 server.login(task["user"], task["password"])
-            server.sendmail(task["sender"], task["to"], task["message"].encode())
+            refused = server.sendmail(task["sender"], task["to"], task["message"].encode())
+            return {who: code for who, (code, _) in refused.items()}
     except smtplib.SMTPAuthenticationError as error:
         raise NotNow(f"{where} refused the user {task['user']} ({error.smtp_code}): is the password right?") from None
     except smtplib.SMTPRecipientsRefused as error:
