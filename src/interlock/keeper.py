@@ -21,7 +21,8 @@ from typing import Any
 from interlock.adapters.host.local import clear_torn
 from interlock.adapters.line import serve
 from interlock.adapters.workload.slots.log import limit
-from interlock.app.forget import forget
+from interlock.app.forget import forget, needed_images
+from interlock.app.hand import Hand
 from interlock.app.parts import Parts, assemble
 from interlock.app.state import StateDirectory
 from interlock.core.events import LOCAL, Order
@@ -33,6 +34,7 @@ from interlock.engine.engine import Engine
 from interlock.engine.journal import resolved
 from interlock.engine.toggle import toggle
 from interlock.ports.store import StoreError
+from interlock.ports.workload import WorkloadError
 from interlock.twin import Refused, Watch
 
 log = logging.getLogger("interlock.keeper")
@@ -128,6 +130,9 @@ class Keeper:
             "live": self._live,
             "stop": self._stop_all,
         }
+            with contextlib.suppress(StoreError, WorkloadError):
+                for gone in await self._parts.prune_images(await needed_images(self._state, ports.store)):
+                    log.info("removed, as nobody needs it any more: image %s", gone)
         return await verbs[verb](**arguments)
 
     async def _ping(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from interlock import twin
@@ -24,34 +24,36 @@ from interlock.adapters.store.place import file_system, refuse_network_file_syst
 from interlock.adapters.store.sqlite import SQLite
 from interlock.adapters.traffic.envoy.port import obstacle
 from interlock.adapters.traffic.envoy.process import OLDEST, program
+from interlock.app.engines import examine_engines
+from interlock.app.finding import LEAST_SPACE, Finding, size
+from interlock.app.instances import containers
 from interlock.app.state import StateDirectory
 from interlock.app.view import not_driven
 from interlock.core.audit import examine as examine_audit
+from interlock.core.container import Container
+from interlock.core.image import ImageSource
 from interlock.core.release import Entrance
 from interlock.ports.store import StoreError
 from interlock.ports.traffic import TrafficError
+from interlock.ports.workload import WorkloadError
 
 PYTHON, GLIBC = (3, 11), (2, 31)
 MACHINES = ("x86_64", "aarch64")
-LEAST_SPACE = 500 << 20
 LEAST_FILES = 10_000
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 Entrances = Sequence[tuple[str, Entrance]]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: `well` None when there is nothing to say of it yet; `advice` is what to do."""
+async def examine(
+    state: StateDirectory,
+    entrances: Entrances,
+    wanted: Sequence[Container] = (),
+    image: ImageSource | None = None,
+) -> tuple[Finding, ...]:
+    """Look at everything; `entrances` are the environments of the file, none when it could not be read.
 
-    name: str
-    well: bool | None
-    text: str
-    advice: str = ""
-
-
-async def examine(state: StateDirectory, entrances: Entrances) -> tuple[Finding, ...]:
-    """Look at everything; `entrances` are the environments of the file, none when it could not be read."""
+    `wanted` are the containers that it means, and `image` what they run.
+    """
     return (
         *_machine(),
         _place(state),
@@ -64,6 +66,7 @@ async def examine(state: StateDirectory, entrances: Entrances) -> tuple[Finding,
         *await _driven(state),
         await _envoy_program(),
         await _envoy(state),
+        *await examine_engines(state, wanted, image),
         *await _instances(state),
         *await _ports(state, entrances),
     )
@@ -100,8 +103,8 @@ def _space(state: StateDirectory) -> Finding:
     disk = os.statvfs(there)
     free, files = disk.f_bavail * disk.f_frsize, disk.f_favail
     enough = free >= LEAST_SPACE and (files >= LEAST_FILES or not disk.f_files)
-    text = f"{_size(free)} free" + (f", {files:,} files" if disk.f_files else "")
-    advice = f"free some: under {_size(LEAST_SPACE)} a rollout may not start, though going back always works"
+    text = f"{size(free)} free" + (f", {files:,} files" if disk.f_files else "")
+    advice = f"free some: under {size(LEAST_SPACE)} a rollout may not start, though going back always works"
     return Finding("disk", enough, text, advice)
 
 
@@ -115,7 +118,7 @@ async def _records(state: StateDirectory) -> Finding:
     except (StoreError, sqlite3.Error) as error:
         return Finding("records", False, f"{state.database}", str(error))
     doing = ", ".join(f"{one.id} is {one.phase.value}" for one in active) or "no rollout under way"
-    return Finding("records", True, f"{_size(state.database.stat().st_size)}, {doing}")
+    return Finding("records", True, f"{size(state.database.stat().st_size)}, {doing}")
 
 
 async def _audit(state: StateDirectory) -> list[Finding]:
@@ -246,8 +249,11 @@ async def _envoy(state: StateDirectory) -> Finding:
 
 
 async def _instances(state: StateDirectory) -> list[Finding]:
-    """Count processes by revision: those recorded should run."""
+    """Count processes and containers by revision: those recorded should run."""
     alive: dict[str, int] = {}
+    with suppress(WorkloadError):  # an engine that does not answer is a finding already
+        for one in await containers(state, LocalHost()).find():
+            alive[one.revision] = alive.get(one.revision, 0) + one.alive
     for process in await LocalHost().find(f"{state.label}/"):
         parts = process.label.removeprefix(f"{state.label}/").split("/")
         if len(parts) == 3:
@@ -286,14 +292,6 @@ async def _ports(state: StateDirectory, entrances: Entrances) -> list[Finding]:
         else:
             findings.append(Finding(name, False, f"{where}: {why}", f"the port is environments.{environment}.port"))
     return findings
-
-
-def _size(size: float) -> str:
-    for unit in _UNITS[:-1]:
-        if size < 1024:
-            return f"{size:.3g} {unit}"
-        size /= 1024
-    return f"{size:.3g} {_UNITS[-1]}"
 
 
 def unit(state: StateDirectory) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from interlock.adapters.secrets import KEY
-from interlock.app.running import records
+from interlock.app.running import records, running
 from interlock.app.state import StateDirectory
 from interlock.ports.store import Store
 
@@ -37,6 +37,23 @@ async def forget(state: StateDirectory, store: Store, now: datetime) -> tuple[st
                 path.unlink()
                 gone.append(f"secret {path.name}")
     return (*rollouts, *gone)
+
+
+async def needed_images(state: StateDirectory, store: Store) -> frozenset[str]:
+    """Return the digests that something runs, is on its way, or could be gone back to; each environment says how far.
+
+    Raises StoreError, and WorkloadError when what runs cannot be read: then nothing is known to be needless.
+    """
+    releases = [revision.release for revision in running(state)]
+    for rollout in await store.active():
+        sides = (rollout.stage.revision, rollout.stage.replaces)
+        releases += [side.release for side in sides if side is not None]
+    known = {(one.stage.revision.release.service, one.stage.environment) for one in await store.rollouts(RUNS)}
+    for service, environment in sorted(known):
+        proven = [proof.revision.release for proof in await store.proofs(service, environment)]
+        container = proven[0].configuration.container if proven else None
+        releases += proven[: RELEASES if container is None else container.keep_images]
+    return frozenset(release.artefact.digest for release in releases)
 
 
 def _secrets(state: StateDirectory) -> list[Path]:

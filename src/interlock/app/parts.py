@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -101,6 +101,10 @@ def _left(stopped: Sequence[str], left: Sequence[str]) -> str:
     but = f"Stopped were {', '.join(stopped)}" if stopped else "Nothing was stopped"
     return (
         f"{'; '.join(left)}. {but}. The keeper goes on with the rest, rollouts too. See `interlock doctor`, then try "
+    async def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
+        """Remove the images that we pulled, but for these digests; return what went. Raises WorkloadError."""
+        return await self.containers.prune(keep) if self.containers is not None else ()
+
         "again: interlock down"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from interlock.surfaces.cli.call import Call
@@ -11,6 +12,8 @@ from interlock.surfaces.cli.parser import output
 
 if TYPE_CHECKING:
     from interlock.app.doctor import Entrances
+    from interlock.core.container import Container
+    from interlock.core.image import ImageSource
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,3 +62,9 @@ def _entrances(call: Call) -> tuple[Entrances, str | None]:
         return [(one.name, one.entrance) for one in call.file.environments], None
     except FileError as error:
         return (), str(error)
+
+
+def _image(call: Call) -> tuple[Sequence[Container], ImageSource | None]:
+    """Return how the file's environments run containers, and what those run."""
+    found = [one.configuration.container for one in call.file.environments]
+    return [one for one in found if one is not None], call.file.image

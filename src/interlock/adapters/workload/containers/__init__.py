@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from interlock.adapters.workload.containers.containers import ContainerRuntime, Containers
-from interlock.adapters.workload.containers.engine import About, Engine, EngineError
+from interlock.adapters.workload.containers.engine import NEWEST, About, Engine, EngineError
 from interlock.adapters.workload.containers.images import Credentials
 from interlock.adapters.workload.containers.migrations import ContainerMigrations
 from interlock.adapters.workload.containers.places import sockets
 
 __all__ = [
+    "NEWEST",
     "About",
     "ContainerMigrations",
     "ContainerRuntime",

@@ -173,6 +173,10 @@ class ContainerRuntime:
                     written[labels.get(SLOT, "?")] = tuple(text.splitlines())
         return written
 
+    async def prune(self, keep: Collection[str]) -> tuple[str, ...]:
+        """Remove the images that we pulled, but for these digests; return what went. Raises WorkloadError."""
+        return await self.images.prune(self.engines.at, keep)
+
     async def close(self) -> None:
         """Leave no network behind, where nothing is in it. Raises WorkloadError."""
         for engine in self.engines.used():

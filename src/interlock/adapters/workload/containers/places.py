@@ -60,13 +60,16 @@ class Engines:
 
     def of(self, container: Container) -> Engine:
         """Return the engine that is meant, and remember it. Raises WorkloadError."""
-        known = self._known()
-        address = container.engine or next((a for found, a in known if found), "") or found()
+        known, address = self._known(), self.meant(container)
         entry = (not container.engine, address)
         if entry not in known:
             lines = [f"{'found' if was_found else 'named'} {a}" for was_found, a in (*known, entry)]
             self._host.write(self._file, "".join(f"{line}\n" for line in lines).encode(), mode=0o600, durable=True)
         return self.at(address)
+
+    def meant(self, container: Container) -> str:
+        """Return the address of the engine that is meant; raise WorkloadError when there is none."""
+        return container.engine or next((a for was_found, a in self._known() if was_found), "") or found()
 
     def used(self) -> tuple[Engine, ...]:
         """Return all that were ever used."""
