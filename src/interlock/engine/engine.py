@@ -275,7 +275,8 @@ class Engine:
         rollout = begin(f"{run}-{stage.environment}", run, plan.hash, stage, now, by)
         rollout = replace(rollout, heard=(key,)) if key else rollout
         said = {"plan": plan.hash, "by": by} | ({} if channel == LOCAL else {"channel": channel})
-        text = f"{stage.strategy.value} of {plan.version} ({stage.revision.name}) in {stage.environment} begins"
+        what = f"flag {', '.join(str(use.flag) for use in stage.flags)}" if stage.flag_alone else stage.strategy.value
+        text = f"{what} of {plan.version} ({stage.revision.name}) in {stage.environment} begins"
         await self._ports.store.begin(rollout, Entry(now, "began", text, said))
         await consented(self._ports, plan, rollout)
         await self._own(rollout)
