@@ -9,13 +9,15 @@ import pytest
 from tests.engine.stories import HASTY, Story, busy, play
 from tests.engine.test_conditions import FIRE
 
+from interlock.adapters.memory import EPOCH
+from interlock.core.agents import Agent
 from interlock.core.approval import Policy, Word
 from interlock.core.conditions import Conditions
 from interlock.core.events import Order, OrderKind, Proven
 from interlock.core.incidents import Alertmanager, Incidents
 from interlock.core.on_call import OnCall, Person, Roster
 from interlock.core.phase import Phase
-from interlock.core.plan import Stage, StrategyName
+from interlock.core.plan import Plan, Stage, StrategyName
 from interlock.core.rollout import Rollout
 from interlock.core.strategy import LAYOUTS
 from interlock.core.transitions import Refused
@@ -43,11 +45,11 @@ def story_with_notary(story: Story) -> Story:
     return story
 
 
-async def waiting(story: Story, policy: Policy, **more: object) -> tuple[str, Rollout]:
+async def waiting(story: Story, policy: Policy, by: str = "ada", **more: object) -> tuple[str, Rollout]:
     story_with_notary(story)
     planned = await story.ready(StrategyName.CANARY)
     conditions = Conditions(approvals=policy, **more)  # type: ignore[arg-type]
-    run = await story.deploy(demanding(planned, conditions))
+    run = await story.engine.start(Plan("shop", "v2", (demanding(planned, conditions),), EPOCH), by)
     return run, await story.until_phase(run, Phase.WAITING)
 
 
@@ -116,9 +118,10 @@ def test_as_many_people_as_are_needed_have_to_agree_each_counted_once() -> None:
     play(tell, busy())
 
 
-def test_whoever_started_the_release_does_not_approve_it_where_that_is_so() -> None:
+@pytest.mark.parametrize("by", ["ada", "Ada", str(Agent("ada", "claude-code", "2.1.0"))])
+def test_whoever_started_the_release_or_had_it_started_does_not_approve_it_where_that_is_so(by: str) -> None:
     async def tell(story: Story) -> None:
-        run, _ = await waiting(story, Policy("signers", not_author=True))
+        run, _ = await waiting(story, Policy("signers", not_author=True), by)
         with pytest.raises(Refused, match="started this release"):
             await approve(story, run, "ada")
         await approve(story, run, "grace")
