@@ -84,7 +84,8 @@ async def _verify(call: Call) -> Exit:
     found = examine(rows, published, journal)
     for trouble in found.troubles:
         call.say(f"✖ {trouble.text}")
-    against = f", and agree with {len(published)} published heads" if published else ""
+    heads = f"{len(published)} published heads" if len(published) > 1 else "the published head"
+    against = f", and agree with {heads}" if published else ""
     if not found.troubles:
         call.say(f"✔ {found.rows} rows are what was written, as are the journals{against}. head {found.head}")
         if not published:
