@@ -127,7 +127,7 @@ def test_a_record_that_was_cut_is_found_by_a_saved_report(
 ) -> None:
     saved = tmp_path / "saved.md"
     saved.write_text(told(capsys, state, *form))
-    assert "agree with 1 published heads" in told(capsys, state, "audit", "verify", str(saved))
+    assert "agree with the published head" in told(capsys, state, "audit", "verify", str(saved))
     tampered(
         state,
         "DELETE FROM audit WHERE number > 3; DELETE FROM entries WHERE rollout || seq NOT IN"
