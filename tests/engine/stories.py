@@ -122,7 +122,7 @@ class Story:
     def new_engine(self) -> Engine:
         world = self.world
         ports = Ports(world, world, world, world, self.store, world, world)
-        outside = Outside(self.around, self.around, self.around, self.around, self.around)
+        outside = Outside(self.around, self.around, self.around, self.around, self.around, self.around)
         ports = replace(ports, outside=outside, signatures=self.notary, migrations=self.migrations, flags=self.flags)
         self.engine = Engine(ports, "keeper")
         return self.engine

@@ -21,9 +21,11 @@ from interlock.core.phase import Phase
 from interlock.core.plan import Stage, StrategyName
 from interlock.core.steps import GateName, SetWeight, Watch
 from interlock.core.strategy import LAYOUTS, Pace
+from interlock.core.verification import Verification
 from interlock.core.weight import ALL, NONE, Weight
 from interlock.core.window import Freeze, Opening, Period, WhenClosed, Window
 from interlock.ports.calendar import CalendarError
+from interlock.ports.images import ImageError
 from interlock.ports.incidents import IncidentsError
 from interlock.ports.on_call import OnCallError
 
@@ -33,6 +35,7 @@ ALL_OF_THEM = Conditions(
     Incidents((Alertmanager("http://alerts.example"),)),
     ALWAYS,
     OnCall(Roster(("ada",))),
+    image=Verification(keys=("a key",)),
 )
 FIRE = Incident("fire-1", "checkout is down")
 OURS = replace(FIRE, mine=True)
@@ -60,6 +63,8 @@ def close(around: Surroundings, gate: GateName) -> None:
             around.entries = (Period(EPOCH, EPOCH + timedelta(days=9), "the sale"),)
         case GateName.ON_CALL:
             around.staff = ()
+        case GateName.IMAGE:
+            around.image = Answer(False, "no signature is attached to it")
 
 
 PORTS = {
@@ -67,12 +72,14 @@ PORTS = {
     GateName.NO_INCIDENT: "incidents",
     GateName.WINDOW: "calendar",
     GateName.ON_CALL: "on-call",
+    GateName.IMAGE: "images",
 }
 ERRORS: dict[GateName, Exception] = {
     GateName.TESTS: RuntimeError("down"),
     GateName.NO_INCIDENT: IncidentsError("down"),
     GateName.WINDOW: CalendarError("down"),
     GateName.ON_CALL: OnCallError("down"),
+    GateName.IMAGE: ImageError("down"),
 }
 
 

@@ -183,7 +183,8 @@ def status(plan: Plan, accounts: Sequence[Account]) -> str:
 
 def _steps(plan: Plan, accounts: Sequence[Account]) -> list[str]:
     release = plan.stages[0].revision.release
-    packed = f"Planned {plan.version}: artefact {release.artefact.digest} ({release.artefact.source})"
+    log = f"; build log: {release.artefact.log}" if release.artefact.log else ""
+    packed = f"Planned {plan.version}: artefact {release.artefact.digest} ({release.artefact.source}){log}"
     lines = [(plan.made_at, packed)]
     for account in accounts:
         lines += [(one.at, f"{account.environment}: {_told(one)}") for one in account.story if not one.told_by_its_step]
