@@ -8,33 +8,42 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from tests.engines import Harbour, harbour
 
 from interlock.adapters.host.local import LocalHost
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App
 from interlock.core.phase import Phase
 
+__all__ = ["harbour"]
+
 ROOT = Path(__file__).parents[2]
 DEADLINE = 150
+NONE: Mapping[str, str] = {}
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 pytestmark = pytest.mark.timeout(DEADLINE + 60)
 
 
-def typed(example: str, place: Path) -> tuple[str, Path]:
-    """Type all that the example's README says, in a copy on ports of its own; return the output and the state."""
+def typed(
+    example: str, place: Path, ports: Mapping[str, str] = NONE, variables: Mapping[str, str] = NONE
+) -> tuple[str, Path]:
+    """Type all that the example's README says, in a copy on ports of its own; return the output and the state.
+
+    `ports` are those that something else listens on, `variables` what it is told besides.
+    """
     project, state, programs = place / "project", place / "state", place / "bin"
     shutil.copytree(ROOT / "examples" / example, project)
     programs.mkdir()
     for name, argv in (("interlock", "-m interlock "), ("python3", "")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {argv}"$@"\n')
         (programs / name).chmod(0o755)
-    for port in ("8000", "8001", "8002"):
-        free = str(asyncio.run(LocalHost().free_port()))
+    free_ports = {port: str(asyncio.run(LocalHost().free_port())) for port in ("8000", "8001", "8002")}
+    for port, free in (free_ports | dict(ports)).items():
         for file in ("README.md", "interlock.yaml"):
             (project / file).write_text((project / file).read_text().replace(port, free))
     script = "".join(BLOCK.findall((project / "README.md").read_text()))
@@ -43,6 +52,7 @@ def typed(example: str, place: Path) -> tuple[str, Path]:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
         "INTERLOCK_STATE": str(state),
+        **variables,
         **{f"GIT_{who}_{what}": "example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
     script = f"set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true; interlock down --force' EXIT\n{script}"
@@ -167,3 +177,23 @@ def test_a_board_is_asked_a_database_is_migrated_once_and_a_veto_ends_it_before_
     newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
     assert newest.stage.environment == "staging" and newest.phase is Phase.ROLLED_BACK and not newest.exposed
     assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()
+
+
+def test_an_image_is_built_pushed_and_released_as_containers(
+    tmp_path: Path, needs: Callable[[str], Path], harbour: Harbour
+) -> None:
+    for program in ("git", "buildah", "busybox"):
+        needs(program)
+    engine = harbour.engine("docker")
+    (tmp_path / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/run"\n'
+    )
+    variables = {"DOCKER_HOST": engine.address, "CONTAINERS_STORAGE_CONF": str(tmp_path / "storage.conf")}
+    output, state = typed("10-containers", tmp_path, {"5000": str(harbour.registry.port)}, variables)
+    assert f"at {engine.address}" in output and "instances outlive the engine" in output
+    assert "\nhello from v1" in output and output.count("\ngood morning and hello from v2") == 2
+    assert "version v1 listens on port 8080" in output
+    assert "it went back, status" in output and "500" in output
+    newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
+    assert newest.phase is Phase.ROLLED_BACK and newest.stage.revision.release.version == "v3"
+    assert engine.containers() == [] and "interlock-" not in str(engine.ask("GET", "/networks"))
