@@ -12,9 +12,10 @@ import pytest
 
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.flag_rollout import flag_rollout
+from interlock.app.flags import flags_first
 from interlock.app.planner import Planner
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import Blocked
+from interlock.app.verbs import App, Blocked
 from interlock.config import File, load
 from interlock.core.flag import FlagFile
 from interlock.core.phase import Phase
@@ -181,3 +182,26 @@ async def test_a_token_is_in_the_plan_by_its_fingerprint_only(tmp_path: Path, mo
     fingerprint = getattr(use.flag.source, "token_secret", "")
     assert (project.state.secrets / fingerprint).read_text() == "geheim-31415926"
     assert "geheim" not in repr(plan) and "env:UNLEASH" not in repr(plan)
+
+
+async def test_before_a_release_is_left_the_flags_that_came_with_it_go_off(tmp_path: Path) -> None:
+    project = await Project(tmp_path).released()
+    project.flag(True, 25)
+    app = App(project.state)
+    try:
+        (said,) = await flags_first(app, project.file)
+        assert said == "flag new_feature in production is disabled at 25%; it was enabled at 25%"
+        assert json.loads((tmp_path / "production.json").read_text())["flags"]["new_feature"]["state"] == "DISABLED"
+        assert json.loads((tmp_path / "staging.json").read_text())["flags"]["new_feature"]["state"] == "ENABLED"
+        (tmp_path / "production.json").unlink()
+        (said,) = await flags_first(app, project.file)
+        assert said.startswith("WARNING: flag new_feature is not confirmed off (") and "--off" in said
+    finally:
+        await app.down()
+
+
+async def test_where_nothing_was_released_no_flag_is_touched(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.state.make()
+    SQLite(project.state.database).close()
+    assert await flags_first(App(project.state), project.file) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -195,3 +196,11 @@ def test_the_path_begins_at_the_file() -> None:
     path = Path("/project/interlock.yaml")
     found = understand(parse(f"{TEN}flags: {{file: '/etc/flags/{{environment}}.json'}}\n", path.name), path)
     assert found.production.flag_source == FlagFile("/etc/flags/production.json")
+
+
+def test_what_the_manual_shows_is_understood(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "flags.md").read_text()
+    examples = re.findall(r"```yaml\n(flags:.*?)```", text, flags=re.DOTALL)
+    assert len(examples) >= 3
+    for example in examples:
+        assert read(tmp_path, f"{TEN}{example}").production.flags

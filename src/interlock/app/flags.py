@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,13 +10,18 @@ from interlock.app.planner import NONE, Excuse
 from interlock.app.secrets import keep
 from interlock.app.standing import known, sealed
 from interlock.app.state import StateDirectory
-from interlock.app.verbs import App
+from interlock.app.verbs import App, Blocked, KeeperError
 from interlock.config.file import File
 from interlock.core.conditions import Conditions
 from interlock.core.flag import OFF, Flag
-from interlock.core.toggle import Toggle, Toggled, sane, understood
+from interlock.core.toggle import Action, Toggle, Toggled, sane, understood
+from interlock.ports.flags import FlagsError
+from interlock.ports.store import StoreError
 
-_WITHIN = timedelta(seconds=60)
+__all__ = ["flags_first", "known", "toggle_feature_flag"]
+
+_WITHIN, _BACK_WITHIN = timedelta(seconds=60), timedelta(seconds=5)
+_HISTORY = 200
 
 
 async def toggle_feature_flag(
@@ -43,6 +49,38 @@ async def toggle_feature_flag(
     conditions = Conditions() if percentage == OFF else _asked(app.state, where.conditions, excuse)
     wanted = Toggle(file.service, environment, one, meant, percentage, app.by, app.channel, conditions, wait)
     return await app.toggle(wanted, _longest(wanted))
+
+
+async def flags_first(app: App, file: File) -> tuple[str, ...]:
+    """Turn off what came to users with the release that production is to leave, before it does; say what became of it.
+
+    Whoever keeps the flags is waited for a few seconds, not longer: going back needs nobody's leave. Never raises.
+    """
+    try:
+        moved = await _moved(app, file)
+    except StoreError as error:
+        return (f"WARNING: which flags came with the release is not known: {error}",)
+    return tuple(await asyncio.gather(*(_off(app, file, one) for one in moved)))
+
+
+async def _moved(app: App, file: File) -> list[Flag]:
+    """Return the flags that rollouts of what runs in production have moved."""
+    proofs = await app.records.proofs(file.service, file.production.name)
+    if not proofs:
+        return []
+    leaves = proofs[0].revision.name
+    rollouts = [one for one in await app.history(_HISTORY) if one.stage.revision.name == leaves]
+    return [*{use.flag.place: use.flag for one in reversed(rollouts) for use in one.stage.flags}.values()]
+
+
+async def _off(app: App, file: File, one: Flag) -> str:
+    where = file.production.name
+    wanted = Toggle(file.service, where, one, Action.DISABLE, OFF, app.by, app.channel)
+    try:
+        return str(await app.toggle(wanted, _BACK_WITHIN))
+    except (FlagsError, KeeperError, Blocked, StoreError) as error:
+        again = f"interlock flag set {one} --environment {where} --off"
+        return f"WARNING: flag {one} is not confirmed off ({error}). It goes back all the same; try again: {again}"
 
 
 def _asked(state: StateDirectory, declared: Conditions, excuse: Excuse) -> Conditions:

@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(call: Call) -> Exit:
     from interlock.app.back import Way, way_back
+    from interlock.app.flags import flags_first
     from interlock.app.planner import Planner
     from interlock.core.events import OrderKind
     from interlock.surfaces.cli.deploy import carry_out
@@ -38,7 +39,10 @@ async def run(call: Call) -> Exit:
         case Way.FIRST:
             call.options.supersede = True
             call.say(f"{running.id} is under way and goes back first; then {version} is brought back")
-    return await carry_out(call, await Planner(call.state, call.file).rollback(version))
+    plan = await Planner(call.state, call.file).rollback(version)
+    for said in await flags_first(call.app, call.file):
+        call.say(said)
+    return await carry_out(call, plan)
 
 
 async def _turn(call: Call, running: Rollout) -> Exit:
