@@ -139,7 +139,7 @@ class Project:
     async def close(self) -> None:
         """Write what waits, and let go of the records."""
         if "calls" in self.__dict__:
-            await self.calls.write()
+            await self.calls.close()
         if "store" in self.__dict__:
             self.store.close()
         if "glance" in self.__dict__:

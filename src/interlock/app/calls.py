@@ -65,6 +65,13 @@ class Calls:
             except StoreError:
                 self._waiting.setdefault(key, (count, said, subject))
 
+    async def close(self) -> None:
+        """Write what waits, and let nothing wait any more."""
+        if self._writer is not None:
+            self._writer.cancel()
+            self._writer = None
+        await self.write()
+
     async def _soon(self) -> None:
         await asyncio.sleep(WRITTEN_WITHIN.total_seconds())
         await self.write()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -26,6 +27,19 @@ environments:
   staging: {port: 18001}
   production: {port: 18000}
 """
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def earlier_client() -> Path | None:
+    """Return a Python that has the protocol's library of the earlier generation; in CI it must be there."""
+    found = Path(os.environ.get("INTERLOCK_MCP1", ROOT / ".venv" / "mcp1" / "bin" / "python"))
+    if found.is_file():
+        return found
+    if os.environ.get("CI") == "true":
+        raise AssertionError(f"needs an MCP client of the earlier generation in {found}: `make test` has to install it")
+    return None
 
 
 def project(place: Path, more: str = "", file: str = FILE) -> Project:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from interlock.app.now import now
 from interlock.app.report import accounts_of
 from interlock.app.view import View
 from interlock.core.account import Account
+from interlock.core.phase import Phase
+from interlock.core.rollout import Rollout
 from interlock.core.sample import Side
+from interlock.ports.metrics import MetricsError
 from interlock.surfaces.mcp.call import Answer, Call
 from interlock.surfaces.mcp.quoted import Quoted, quote
 from interlock.surfaces.mcp.rollouts import RunId
@@ -45,6 +50,9 @@ class Measured(Answer):
     before: Requests | None = Field(description="the old version in the hour before")
     stable: Requests | None = Field(description="the old version while both were there")
     canary: Requests | None = Field(description="the new version")
+    now: dict[str, Requests] = Field(
+        description="by version: what users got while this was asked, whatever is under way"
+    )
     verdict: str = Field(description="pass, fail, inconclusive, or not judged")
     live: bool = Field(description="false: these are the last numbers on record, nothing is measured now")
     findings: list[Finding]
@@ -54,6 +62,7 @@ class Measured(Answer):
         lines = [f"{self.run} in {self.environment}, {100 * self.weight:g} % on the new version: {self.verdict}"]
         for name, side in (("before", self.before), ("old", self.stable), ("new", self.canary)):
             lines.append(f"{name}: {_side_text(side)}")
+        lines += [f"now, {version}: {_side_text(side)}" for version, side in self.now.items()]
         lines += [f"{one.rule}: against {_odds(one.odds_against)}, for {_odds(one.odds_for)}" for one in self.findings]
         if self.trouble:
             lines.append(f"trouble: {self.trouble}")
@@ -64,13 +73,32 @@ async def query_metrics(
     call: Call,
     rollout: RunId = "",
     environment: Annotated[str, Field(max_length=64, description="which one; empty: the newest of the run")] = "",
+    seconds: Annotated[
+        float, Field(ge=0, le=10, description="measure for so long from now; 0: only what is known")
+    ] = 2.0,
 ) -> Measured:
-    """Ask how users fare: error rate and p99 latency of the new version, of the old beside it, and of the hour before.
+    """Ask how users fare: error rate and p99 latency of the new version, of the old beside it, before, and right now.
 
     No evidence is never a success: numbers of a few requests prove nothing, and the verdict says so.
     """
     view = await call.project.glance.view(rollout or None)
-    return measured(view, environment)
+    known = measured(view, environment)
+    if not seconds:
+        return known
+    sides, trouble = await _now(call, view, known.environment, seconds)
+    return known.model_copy(update={"now": sides, "trouble": known.trouble or trouble})
+
+
+async def _now(call: Call, view: View, environment: str, seconds: float) -> tuple[dict[str, Requests], Quoted | None]:
+    """Return what users of either version get now, or why that cannot be seen."""
+    stage = next(one.stage for one in view.rollouts if one.stage.environment == environment)
+    sides = {one.name: one.release.version for one in (stage.replaces, stage.revision) if one is not None}
+    try:
+        found = await now(call.project.state, tuple(sides), timedelta(seconds=seconds))
+    except MetricsError as error:
+        return {}, quote(str(error), "the data plane")
+    seen = {sides[name]: _side(side) for name, side in found.items()}
+    return {version: side for version, side in seen.items() if side is not None}, None
 
 
 def measured(view: View, environment: str = "") -> Measured:
@@ -86,11 +114,20 @@ def measured(view: View, environment: str = "") -> Measured:
         before=_side(account.before),
         stable=_side(account.beside),
         canary=_side(tally.canary if tally else None),
-        verdict=str(judgement.get("verdict") or ("fail" if rollout.quarantine else "not judged")),
+        now={},
+        verdict=_verdict(rollout, judgement),
         live=bool(live),
         findings=[_finding(one) for one in judgement.get("findings", ())],
         trouble=quote(str(live.get("trouble") or ""), "the data plane"),
     )
+
+
+def _verdict(rollout: Rollout, judgement: Mapping[str, Any]) -> str:
+    if rollout.stage.criteria is None:
+        return "not judged"
+    if rollout.quarantine:
+        return "fail"
+    return str(judgement.get("verdict") or ("pass" if rollout.phase is Phase.SUCCEEDED else "not judged"))
 
 
 def _account(view: View, environment: str) -> Account:

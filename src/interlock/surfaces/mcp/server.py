@@ -89,7 +89,7 @@ def _lifespan(project: Project) -> Any:
             yield project
         finally:
             if "calls" in project.__dict__:
-                await project.calls.write()
+                await project.calls.close()
 
     return lifespan
 
