@@ -172,8 +172,8 @@ async def test_a_certificate_by_a_ca_of_our_own_is_trusted_where_that_is_named(t
     with registry(tmp_path / "tls", tls=True) as one:
         assert await asking(one, ca=one.ca).manifest(one.image()) is None
         assert not await asking(one, ca=one.ca).plain()
-        for access in ({}, {"insecure": True}):
-            said = await refused(asking(one, **access), one.image())
+        for insecure in (False, True):
+            said = await refused(asking(one, insecure=insecure), one.image())
             assert "is not trusted" in said and "image.registry.ca" in said, "never a reason to speak plainly"
         said = await refused(asking(one, ca=f"{tmp_path}/none.pem"), one.image())
         assert "No such file" in said and "image.registry.ca" in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -179,7 +179,7 @@ async def test_an_image_that_nobody_signed_is_refused_and_may_be_signed_yet(sign
     assert (await signed.verified()).open
 
 
-LIES = {
+LIES: dict[str, Callable[[Signed], dict[str, Any]]] = {
     "by somebody else": lambda one: one.simple(MALLORY),
     "of another image": lambda one: one.simple(ADA, about=f"sha256:{'1' * 64}"),
     "of another kind": lambda one: one.simple(ADA, payload=b'{"critical": {"type": "x", "image": {}}}'),
