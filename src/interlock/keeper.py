@@ -50,6 +50,7 @@ class Keeper:
     def __init__(self, state: StateDirectory, parts: Parts, watch: Watch) -> None:
         self._state, self._parts, self._watch = state, parts, watch
         self._engine = Engine(parts.ports, f"keeper-{os.getpid()}")
+        self._hand = None if parts.fleet is None else Hand(state, parts.fleet.own)
         self._down = asyncio.Event()
 
     async def run(self) -> None:
@@ -69,7 +70,7 @@ class Keeper:
             ("listen", self._listen),
             ("instances", self._parts.instances.supervise),
             ("envoy", self._parts.envoy.supervise),
-            ("tend", self._engine.tend),
+            ("tend", self._tend),
             ("keep the log small", self._limit_log),
             ("forget", self._forget),
             ("tell people", self._parts.courier.run),
@@ -96,6 +97,20 @@ class Keeper:
             while self._state.socket.exists():
                 await asyncio.sleep(MIND_EVERY.total_seconds())
 
+    async def _tend(self) -> None:
+        """Tend what runs here, unless another machine leads this one: then it does."""
+        while self._hand is not None and self._hand.leader() is not None:
+            await asyncio.sleep(MIND_EVERY.total_seconds())
+        tending = asyncio.create_task(self._engine.tend())
+        try:
+            while not tending.done():
+                if self._hand is not None and self._hand.leader() is not None:
+                    return
+                await asyncio.wait({tending}, timeout=MIND_EVERY.total_seconds())
+            tending.result()
+        finally:
+            tending.cancel()
+
     async def _limit_log(self) -> None:
         """Trouble that lasts is written again and again, by the twin too."""
         while True:
@@ -115,6 +130,9 @@ class Keeper:
             with contextlib.suppress(StoreError, OSError):
                 for gone in await self._parts.prune_migrations():
                     log.info("forgotten, as its rollout is: %s", gone)
+            with contextlib.suppress(StoreError, WorkloadError):
+                for gone in await self._parts.prune_images(await needed_images(self._state, ports.store)):
+                    log.info("removed, as nobody needs it any more: image %s", gone)
 
     async def _answer(self, verb: str, arguments: dict[str, Any]) -> Any:
         verbs: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -130,15 +148,16 @@ class Keeper:
             "live": self._live,
             "stop": self._stop_all,
         }
-            with contextlib.suppress(StoreError, WorkloadError):
-                for gone in await self._parts.prune_images(await needed_images(self._state, ports.store)):
-                    log.info("removed, as nobody needs it any more: image %s", gone)
+        if self._hand is not None:
+            verbs |= {"lead": self._hand.lead, "call": self._hand.call, "provide": self._hand.provide}
         return await verbs[verb](**arguments)
 
     async def _ping(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "twin": self._watch.twin_alive(), "rollouts": list(self._engine.live())}
 
     async def _start(self, plan: dict[str, Any], by: str, supersede: bool, key: str = "", channel: str = LOCAL) -> str:
+        if self._hand is not None and (leader := self._hand.leader()) is not None and leader.driver:
+            raise Refused(f"this machine is led by {leader.said}: start it there")
         return await self._engine.start(restore(Plan, plan), by, supersede=supersede, key=key, channel=channel)
 
     async def _bring_back(self, plan: dict[str, Any]) -> list[str]:

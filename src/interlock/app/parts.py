@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.adapters.clock import SystemClock
+from interlock.adapters.host.fleet import Far, Fleet, ManyMetrics, ManyProber, ManyTraffic, ManyWorkload, Member
 from interlock.adapters.host.local import LocalHost
 from interlock.adapters.load import LoopbackLoader
 from interlock.adapters.metrics.envoy import EnvoyMetrics
@@ -28,6 +29,7 @@ from interlock.app.flag_sources import flag_sources
 from interlock.app.instances import EitherMigrations, containers, instances
 from interlock.app.outside import surroundings
 from interlock.app.readers import readers
+from interlock.app.road import Road, home
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import LeftRunning
 from interlock.engine.courier import Courier
@@ -45,6 +47,8 @@ class Parts:
     courier: Courier
     migrations: EitherMigrations | None = None
     containers: ContainerRuntime | None = None
+    fleet: Fleet | None = None
+    roads: Mapping[str, Road] = field(default_factory=dict)
 
     async def stop_all(self) -> list[str]:
         """Stop every instance and Envoy; return what was stopped, in words. One that does not stop holds up none.
@@ -58,12 +62,23 @@ class Parts:
         ]
         done = await asyncio.gather(*(_tried(name, self._stop(name)) for name in running))
         done += await self._end_migrations()
+        done += await self._stop_others()
         done.append(await _tried("Envoy", self._close()))
         await self._leave_engines()
         stopped = [what for what, trouble in done if not trouble]
         if left := [trouble for _, trouble in done if trouble]:
             raise LeftRunning(_left(stopped, left))
         return stopped
+
+    async def _stop_others(self) -> list[tuple[str, str]]:
+        """Stop what this project runs on other machines."""
+        if self.fleet is None:
+            return []
+        others = [one.name for one in self.fleet.all() if one is not self.fleet.own]
+        return await asyncio.gather(*(_tried(name, self._stop_on(name)) for name in others))
+
+    async def _stop_on(self, name: str) -> str:
+        return f"{name}: {await self.roads[name].down()}"
 
     async def _stop(self, revision: str) -> str:
         slots = tuple(one.slot for one in await self.instances.instances(revision))
@@ -86,6 +101,10 @@ class Parts:
 
         return await self.migrations.prune(recorded) if self.migrations is not None else ()
 
+    async def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
+        """Remove the images that we pulled, but for these digests; return what went. Raises WorkloadError."""
+        return await self.containers.prune(keep) if self.containers is not None else ()
+
     async def _leave_engines(self) -> None:
         """Leave no network at an engine; that one does not answer has been said of its containers already."""
         if self.containers is not None:
@@ -101,10 +120,6 @@ def _left(stopped: Sequence[str], left: Sequence[str]) -> str:
     but = f"Stopped were {', '.join(stopped)}" if stopped else "Nothing was stopped"
     return (
         f"{'; '.join(left)}. {but}. The keeper goes on with the rest, rollouts too. See `interlock doctor`, then try "
-    async def prune_images(self, keep: Collection[str]) -> tuple[str, ...]:
-        """Remove the images that we pulled, but for these digests; return what went. Raises WorkloadError."""
-        return await self.containers.prune(keep) if self.containers is not None else ()
-
         "again: interlock down"
     )
 
@@ -135,5 +150,15 @@ def assemble(state: StateDirectory, *, retries: bool = True) -> Parts:
     load, outside = LoopbackLoader(), surroundings(state)
     migrations = EitherMigrations(state, host, clock, runtime)
     kept = (recordings, outside, SshSignatures(), migrations, flag_sources(state))
-    ports = Ports(running, envoy, metrics, prober, store, clock, load, *kept)
-    return Parts(ports, running, envoy, courier, migrations, runtime)
+    roads: dict[str, Road] = {}
+    own = Member("", envoy, running, metrics, prober)
+    fleet = Fleet(host, state.path / "fleet.json", own, lambda: home(state), lambda name: _far(state, name, roads))
+    many = (ManyWorkload(fleet), ManyTraffic(fleet), ManyMetrics(fleet), ManyProber(fleet))
+    ports = Ports(many[0], many[1], many[2], many[3], store, clock, load, *kept)
+    return Parts(ports, running, envoy, courier, migrations, runtime, fleet, roads)
+
+
+def _far(state: StateDirectory, address: str, roads: dict[str, Road]) -> Member:
+    """Return another machine of this project, by the keeper that it has there under the same name."""
+    road = roads[address] = Road(state, state.path.name, address)
+    return Far(address, road).member()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from interlock.app import standing, window
 from interlock.app.announce import announced, announced_anyway
 from interlock.app.forget import RELEASES, UNUSED_FOR
 from interlock.app.measured import understood
+from interlock.app.parcel import SENT
 from interlock.app.running import running
 from interlock.app.secrets import keep
 from interlock.app.shown import unshown
@@ -132,7 +134,7 @@ class Planner:
             window.check(environment.conditions)
         self._state.make()
         artefacts = Directory(self._state.artefacts, beside=[self._state.path])
-        artefact = await self._artefact(artefacts, digest or version)
+        artefact = await self._artefact(artefacts, digest or os.environ.get(SENT) or version)
         store = SQLite(self._state.database)
         try:
             with suppress(WorkloadError):  # what runs cannot be read: then nothing goes
@@ -142,6 +144,11 @@ class Planner:
             return plan if isinstance(plan, AlreadyRunning) else announced(plan, self._file, self._state)
         finally:
             store.close()
+
+    async def artefact(self, version: str) -> Artefact:
+        """Pack or build what the version names, and plan nothing: what another machine is then sent."""
+        self._state.make()
+        return await self._artefact(Directory(self._state.artefacts, beside=[self._state.path]), version)
 
     async def _artefact(self, artefacts: Directory, version: str) -> Artefact:
         """Pack what the version names, or have it as an image that its registry has."""
@@ -190,7 +197,8 @@ class Planner:
         store = SQLite(self._state.database)
         try:
             known = await self._known(store, environment)
-            if known.stable is None:
+            stable = known.stable
+            if stable is None:
                 raise Blocked(f"{environment.name} of {self._file.service} runs nothing yet: no code could read a flag")
             secrets = keep(self._state.secrets, () if back else self._asked(environment))
             declared = replace(
@@ -200,7 +208,7 @@ class Planner:
             known = replace(known, window=await window.seen(self._state, conditions, timedelta(0)))
             pace = replace(environment.pace, approve=environment.pace.approve and not back)
             intent = replace(
-                self._intent(environment, known.stable.release, ""),
+                self._intent(environment, stable.release, ""),
                 strategy=StrategyName.FLAG,
                 pace=pace,
                 criteria=await understood(environment.criteria, secrets, self._state) if not back else None,
@@ -209,7 +217,7 @@ class Planner:
                 flags=(use,),
                 notes=await standing.notes(self._state, (use,)),
             )
-            version = known.stable.release.version
+            version = stable.release.version
             plan = Plan(self._file.service, version, (lay_out(intent, known),), self._clock.now(), who())
             return announced(plan, self._file, self._state)
         finally:

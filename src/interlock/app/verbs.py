@@ -177,7 +177,7 @@ class App:
             kind,
             f"{self.by} (unproven)" if kind is OrderKind.APPROVE else self.by,
             key or os.urandom(8).hex(),
-            self._without_secrets(reason),
+            self.without_secrets(reason),
             None if seen is None else seen.index,
             None if seen is None else seen.phase,
             channel or self.channel,
@@ -227,7 +227,7 @@ class App:
     async def release(self, service: str, identity: str, reason: str) -> bool:
         """Let a release out of quarantine, on record; say whether it was there."""
         await self.ensure_keeper()
-        said = {"reason": self._without_secrets(reason), "channel": self.channel}
+        said = {"reason": self.without_secrets(reason), "channel": self.channel}
         arguments = {"service": service, "identity": identity, "by": self.by, **said}
         return bool(await self._change("release", self._by_channel(arguments), ANSWERS_WITHIN))
 
@@ -242,7 +242,7 @@ class App:
 
         rollout = find(await self._run(id), id)
         await self.ensure_keeper()
-        said = {"cause": self._without_secrets(cause), "by": self.by, "channel": self.channel}
+        said = {"cause": self.without_secrets(cause), "by": self.by, "channel": self.channel}
         await self._change("close incident", {"rollout": rollout.id, **said}, ANSWERS_WITHIN)
         return rollout
 
@@ -254,7 +254,7 @@ class App:
     async def lock(self, service: str, reason: str, within: timedelta | None) -> Lock:
         """Let no deploy of the service start, for so long or until it is unlocked; on record."""
         now = self._clock.now()
-        lock = Lock(service, self.by, now, self._without_secrets(reason), None if within is None else now + within)
+        lock = Lock(service, self.by, now, self.without_secrets(reason), None if within is None else now + within)
         await self.ensure_keeper()
         await self._change("lock", {"lock": plain(lock), "channel": self.channel}, ANSWERS_WITHIN)
         return lock
@@ -273,7 +273,7 @@ class App:
         await self.ensure_keeper()
         return restore(Toggled, await self._change("toggle flag", {"wanted": plain(wanted)}, within))
 
-    def _without_secrets(self, said: str) -> str:
+    def without_secrets(self, said: str) -> str:
         """Hide what must not come into the records, whoever says it."""
         from interlock.core.secrecy import hidden  # imported late: to look must be quick
 
@@ -356,7 +356,9 @@ async def start_keeper(state: StateDirectory) -> None:
 
 
 def who() -> str:
-    """Return the local user's name: claimed, not proven."""
+    """Return the local user's name, or that of whoever sent a command from another machine: claimed, not proven."""
+    if sender := os.environ.get("INTERLOCK_BY"):
+        return sender
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -197,7 +197,7 @@ async def test_a_certificate_that_users_would_not_take_is_refused_before_it_is_s
         examine(tls, ("shop.example.com",))
 
 
-def _has(holds: Callable[[], bool]) -> Callable[[], object]:
+def _has(holds: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
     async def asked() -> bool:
         return holds()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from interlock.surfaces.cli.call import Call
 from interlock.surfaces.cli.exits import Exit
+from interlock.surfaces.cli.home import home_of
 from interlock.surfaces.cli.parser import module_of, parse
 
 
@@ -21,9 +22,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ✔ shows ?, and is not a reason to fail
-    call = Call(parse(sys.argv[1:] if argv is None else argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["remote"]:  # asked by another machine, not by people
+        from interlock.surfaces.cli.remote import main as remote
+
+        return remote(words[1:])
+    call = Call(parse(words))
     try:
-        return _run(call)
+        return _run(call, words)
     except KeyboardInterrupt:
         call.warn(f"\n{call.goes_on}")
         return Exit.INTERRUPTED
@@ -38,14 +44,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
-def _run(call: Call) -> int:
+def _run(call: Call, words: list[str]) -> int:
     if call.options.which:
         from importlib.metadata import version
 
         call.say(f"interlock {version('interlock')}")
         return Exit.OK
-    run = module_of(call.options.command).run
-    done: int | Coroutine[Any, Any, int] = run(call)
+    done: int | Coroutine[Any, Any, int]
+    if home := home_of(call):
+        from interlock.surfaces.cli.away import go
+
+        done = go(call, home, words)
+    else:
+        done = module_of(call.options.command).run(call)
     if isinstance(done, int):
         return done
     import asyncio
