@@ -20,11 +20,12 @@ PARTS = {
     "cli": "How long a person waits for a command",
     "store": "The store",
     "envoy": "Envoy",
+    "flags": "Flags on the way back",
     "alerts": "From a critical alert to no user on the canary",
     "simulate": "A thousand simulated rollouts",
     "images": "Building and pushing an image",
 }
-TAKE_QUICK = ("zero_loss", "containers", "alerts")
+TAKE_QUICK = ("zero_loss", "containers", "flags", "alerts")
 TABLES = ("zero_loss", "containers")
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
