@@ -10,6 +10,7 @@ from tests.engine.stories import HASTY, Story, busy, play
 
 from interlock.core.conditions import Conditions
 from interlock.core.events import OrderKind
+from interlock.core.incidents import Flagged, Incident, Incidents
 from interlock.core.link import CHANNEL
 from interlock.core.on_call import OnCall, Person, Roster
 from interlock.core.phase import Phase
@@ -18,6 +19,7 @@ from interlock.core.steps import Gate, GateName
 from interlock.core.strategy import LAYOUTS
 from interlock.core.transitions import Refused
 from interlock.core.weight import Weight
+from interlock.engine.guard import SLOWER
 from interlock.ports.on_call import OnCallError
 
 WITHIN = timedelta(minutes=15)
@@ -61,6 +63,43 @@ def test_nothing_is_begun_before_somebody_on_call_knows_of_it_and_then_it_goes_i
         assert (line.data["by"], line.data["channel"]) == ("ada (unproven)", "command line")
         (gate,) = [one for one in await story.store.entries(ended.id) if one.data.get("gate") == "on-call"]
         assert gate.data["answer"]["reason"] == "ada; acknowledged by ada (unproven)"
+
+    play(tell, busy())
+
+
+def test_while_it_waits_the_rota_is_asked_at_a_pace_and_whoever_acknowledges_waits_for_none() -> None:
+    """For a quarter of an hour somebody else's server may be asked; by the rollout and by its guard together."""
+
+    async def tell(story: Story) -> None:
+        run = await waiting(story)
+        before = story.around.asked["on-call"]
+        await story.world.sleep(timedelta(minutes=10))
+        per_second = (story.around.asked["on-call"] - before) / 600
+        assert 1 / SLOWER.total_seconds() / 2 <= per_second <= 1 / SLOWER.total_seconds() + 2 / 60
+        await story.order(run, OrderKind.ACKNOWLEDGE)
+        at = story.world.monotonic()
+        await story.until(lambda: begun(story), 60)
+        assert story.world.monotonic() - at < 3
+        await story.ends(run)
+
+    play(tell, busy())
+
+
+def test_an_incident_that_holds_the_start_is_asked_about_once_a_second_in_all() -> None:
+    async def tell(story: Story) -> None:
+        fire = Incident("I-1", "it burns", story.world.now(), mine=False)
+        conditions = Conditions(incidents=Incidents((Flagged("/on-fire"),)))
+        found = await story.ready(StrategyName.CANARY)
+        pace = replace(HASTY, conditions=conditions.gates)
+        steps = LAYOUTS[StrategyName.CANARY](found.revision, found.replaces, pace)
+        story.around.fires = [fire]
+        run = await story.deploy(replace(found, steps=steps, conditions=conditions))
+        await story.until_phase(run, Phase.WAITING)
+        before = story.around.asked["incidents"]
+        await story.world.sleep(timedelta(seconds=20))
+        assert 15 <= story.around.asked["incidents"] - before <= 22
+        story.around.fires = []
+        assert (await story.ends(run)).phase is Phase.SUCCEEDED
 
     play(tell, busy())
 

@@ -55,7 +55,7 @@ async def _evaluate(scene: Scene, name: GateName) -> gates.Answer:
                 return gates.Answer(False, "how the flags stand has not been captured")
             return await rollback_ready(scene.ports, stage)
         case GateName.TESTS | GateName.NO_INCIDENT | GateName.WINDOW | GateName.ON_CALL | GateName.IMAGE:
-            return await scene.guard.ask(name)
+            return await scene.guard.paced(name)
         case GateName.BEFORE_START | GateName.BEFORE_TRAFFIC | GateName.BEFORE_PROMOTION:
             return gates.Answer(False, f"{name.value} is asked of hooks (engine.hooks)")
 

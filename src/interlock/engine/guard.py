@@ -34,6 +34,13 @@ EVERY = {
 }
 """What is asked again, and how often; whether the tests have passed does not change."""
 
+PACE = {GateName.NO_INCIDENT: timedelta(seconds=1.5), GateName.WINDOW: timedelta(seconds=1.5)}
+SLOWER = timedelta(seconds=5)
+"""How often somebody is asked at most while a gate is waited for: about tests and people less often than of alerts.
+
+What is asked all the time anyhow answers for the step that waits, too: together they ask once a second.
+"""
+
 TOO_OLD = timedelta(seconds=15)
 """An answer from so long ago, beyond the time at which it was to be asked again, is none."""
 
@@ -45,6 +52,7 @@ class Guard:
         self._ports, self._outside, self._rollout = ports, outside, rollout
         self.answers: dict[GateName, Answer] = {}
         self._asked: dict[GateName, float] = {}
+        self._said: dict[GateName, tuple[str, str]] = {}
         self._active: dict[str, Incident] = {}
         self._flags = FlagsEye(ports, rollout)
 
@@ -54,15 +62,24 @@ class Guard:
         gates = (self._why_closed(gate) for gate in self._watched())
         return "; ".join(why for why in (*gates, self._flags.closed) if why)
 
+    async def paced(self, gate: GateName) -> Answer:
+        """Return what one gate said lately, or ask again: at its pace, and at once when people have said something."""
+        answer, at = self.answers.get(gate), self._asked.get(gate)
+        if answer is not None and at is not None and self._said.get(gate) == _said(self._rollout()):
+            age = timedelta(seconds=self._ports.clock.monotonic() - at)
+            if age < PACE.get(gate, SLOWER):
+                return answer
+        return await self.ask(gate)
+
     async def ask(self, gate: GateName) -> Answer:
         """Ask one gate now."""
         rollout, now = self._rollout(), self._ports.clock.now()
         if self._outside is None:
             return Answer(False, f"{gate.value} cannot be asked here")
         conditions, release = rollout.stage.conditions, rollout.stage.revision.release
-        known_to = rollout.acknowledged.by if rollout.acknowledged else ""
+        known_to, _ = _said(rollout)
         answer = await ask(self._outside, gate, conditions, release, now, _approved_by(rollout), known_to)
-        self._keep(gate, answer)
+        self._keep(gate, answer, _said(rollout))
         return answer
 
     async def renew(self) -> None:
@@ -137,8 +154,9 @@ class Guard:
         """Our own fault: not to know is to hold, and asking goes on."""
         self._keep(gate, Answer(False, f"could not be asked: {error!r}"))
 
-    def _keep(self, gate: GateName, answer: Answer) -> None:
+    def _keep(self, gate: GateName, answer: Answer, said: tuple[str, str] | None = None) -> None:
         self.answers[gate], self._asked[gate] = answer, self._ports.clock.monotonic()
+        self._said[gate] = _said(self._rollout()) if said is None else said
 
     def _watched(self) -> tuple[GateName, ...]:
         """Return what is asked all the time: not a window that lets finish what began in it."""
@@ -154,6 +172,11 @@ class Guard:
         if age > EVERY[gate] + TOO_OLD:
             return f"gate {gate.value}: no answer for {spell(age)}"
         return "" if answer.open else f"gate {gate.value}: {answer.reason}"
+
+
+def _said(rollout: Rollout) -> tuple[str, str]:
+    """Return who on call knows of the rollout, and who has approved of a fix: an answer from before that is old."""
+    return rollout.acknowledged.by if rollout.acknowledged else "", _approved_by(rollout)
 
 
 def _approved_by(rollout: Rollout) -> str:
