@@ -142,7 +142,8 @@ async def _set(call: Call) -> Exit:
     if done.taken:
         call.say(done.taken)
     if done.rollout:
-        call.say(f"{done.rollout} has this flag, and goes no further. To take it back: interlock abort")
+        goes = "goes no further" if done.before != done.now else "WILL GIVE IT TO USERS when that step comes"
+        call.say(f"{done.rollout} has this flag, and {goes}. To end that rollout: interlock abort {done.rollout}")
     if call.json:
         before, now = _state(done.before), _state(done.now)
         what = {"flag": done.flag, "environment": done.environment, "action": done.action.value}

@@ -24,8 +24,15 @@ def history(rollouts: Sequence[Rollout], now: datetime) -> Iterator[Text]:
         took = brief((one.since if one.over else now) - one.started)
         rest = f"{f'{ICONS[one.phase]} {one.phase.value}':<15}{one.started:%Y-%m-%d %H:%M}  {took:<13}{one.by}"
         yield _row(widths, row, rest, STYLES[one.phase])
-        if one.reason:
-            yield _reason(one.reason)
+        if about := _about(one):
+            yield _reason(about)
+
+
+def _about(one: Rollout) -> str:
+    """Say why a rollout is where it is, and what became of the flags that moved by themselves."""
+    flags = [f"flag {held.flag} {held.now}" for held in one.flags] if one.stage.flag_alone else []
+    back = [f"flag rolled back: {one.retracted}"] if one.retracted else []
+    return "; ".join((*flags, *back, *([one.reason] if one.reason else [])))
 
 
 def quarantine(releases: Sequence[Quarantined]) -> Iterator[Text]:
