@@ -59,6 +59,8 @@ class Size:
 
 FULL = Size(20, {"errors": 8, "latency": 6, "dying": 6}, 5, 300_000, 700, 60, 5, 100)
 QUICK = Size(2, {"errors": 2, "latency": 1, "dying": 1}, 2, 10_000, 500, 10, 2, 20)
+CONTAINERS = Size(5, {"errors": 2, "latency": 2, "dying": 2}, 3, 40_000, 200, 0, 0, 0)
+QUICK_CONTAINERS = Size(1, {"errors": 1, "latency": 0, "dying": 0}, 1, 2_000, 100, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -314,6 +316,44 @@ def details(found: Found, most: tuple[float, float, str]) -> None:
     print(f"\nBeyond the bake and one sample of 1 s; {found.held} watches held longer, for evidence, and are left out.")
     for line in (*found.wrong, *found.moving[:20]):
         print(f"- **{line}**")
+
+
+def moving(found: Found, platform: str) -> bool:
+    """Print what moving containers costs; say whether the goals were met."""
+    after, overhead = found.after_verdict, [value for values in found.steps.values() for value in values]
+    lost, counts = len(found.moving), found.counts
+    rows = (
+        ("requests failed by moving", "0", f"{lost} of {counts.requests:,}", lost == 0),
+        (
+            "verdict persisted → last request accepted by the bad release",
+            "p95 ≤ 300 ms",
+            f"p50 {1000 * p(0.5, after):.0f}, p95 {1000 * p(0.95, after):.0f}, max {1000 * max(after):.0f} ms",
+            p(0.95, after) <= 0.3,
+        ),
+        (
+            "step's duration beyond its bake and one sample",
+            "≤ 5 s",
+            f"p50 {p(0.5, overhead):.2f}, p95 {p(0.95, overhead):.2f}, max {max(overhead):.2f} s",
+            max(overhead) <= 5,
+        ),
+    )
+    ended = ", ".join(f"{times} × {name}" for name, times in sorted(found.ended.items()))
+    print(f"\n{platform}: {ended}; {found.own:,} requests failed by the bad releases themselves.\n")
+    print("| what | goal | measured | |\n|---|---|---|---|")
+    for what, goal, measured, met in rows:
+        print(f"| {what} | {goal} | {measured} | {'met' if met else '**missed**'} |")
+    for line in (*found.wrong, *found.moving[:20]):
+        print(f"- **{line}**")
+    return all(met for *_, met in rows) and not found.wrong
+
+
+async def measure_in(town: Town, size: Size, platform: str) -> bool:
+    """Measure what moving costs in a town of containers."""
+    bench = Bench(town, size)
+    first = await town.release(bench.wish(proven=False))
+    assert first.phase is Phase.SUCCEEDED, await town.story(first.run)
+    await bench.release_all()
+    return moving(bench.found, platform)
 
 
 async def measure(size: Size) -> bool:
