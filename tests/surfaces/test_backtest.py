@@ -16,11 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.app.test_simulate import USERS, stage
 from tests.engine.test_recordings import NAME, Recorded, Tale, bad, bad_under_load, good
 from tests.surfaces.test_commands import FILE, SOURCE, Project
 
 from interlock.adapters.recordings.files import RecordingFiles
 from interlock.adapters.recordings.memory import MemoryRecordings
+from interlock.app.simulate import Ended, Result, Simulation, usual
+from interlock.core.criteria import Criteria
+from interlock.core.trial import What
+from interlock.surfaces.cli.show.simulation import lines
 
 EXAMPLE = SOURCE.parent / "examples" / "04-backtest"
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -162,9 +167,23 @@ def test_a_simulation_is_the_same_with_the_same_seed_and_says_what_was_simulated
     assert one["seconds"]["median"] <= one["seconds"]["p95"]
     assert document(project, *asked, "--seed", "2") != first
     text = project.run(*asked).stdout
-    assert "10 rollouts of each release, 50 requests/s (as given), stable fails 0.1 %, seed 1" in text
+    assert "50 requests/s (as given), stable fails 0.1 %\n10 rollouts of each release, seed 1\n" in text
     assert "as given: missed 0 %, undecided 0 %" in text
-    assert all(len(line) <= 120 for line in text.splitlines())
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_a_table_of_long_times_and_large_numbers_fits_a_terminal_of_80_columns() -> None:
+    simulation = Simulation(stage(), usual(USERS, Criteria()))
+    ends = (
+        Ended(What.THROUGH, 35_940.0, 1_234_567_890.0, 35_940.0),
+        Ended(What.NO_PROOF, 863_000.0, 9_999_999.0, None),
+        Ended(What.ROLLED_BACK, 3_599.0, 1.0, 3_599.0),
+    )
+    found = [*lines(simulation, [Result(one, ends * 3 + ends[:1]) for one in simulation.scenarios], measured=True)]
+    assert max(map(len, found)) <= 80, found
+    assert any("9h59m" in line and "30.0 %" in line for line in found)
+    many = [*lines(simulation, [Result(simulation.scenarios[0], ends[:1])], measured=True)]
+    assert any("1,235 M" in line for line in many)
 
 
 def test_a_progress_bar_is_drawn_beside_the_answer_and_only_for_a_person(project: Project) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from textwrap import wrap
 from typing import Any
 
 from interlock.app.simulate import Result, Simulation
@@ -12,32 +14,40 @@ from interlock.core.record import plain
 from interlock.core.steps import SetWeight
 from interlock.core.trial import What
 
-HEADS = ("RELEASE", "ROLLED BACK", "THROUGH", "NO PROOF", "DECIDED AFTER", "P95", "REQUESTS", "PROVEN AFTER")
+HEADS = (
+    ("", "ROLLED", "", "NO", "DECIDED", "", "", "PROVEN"),
+    ("RELEASE", "BACK", "THROUGH", "PROOF", "AFTER", "P95", "REQUESTS", "AFTER"),
+)
+WIDTH = 80
 _GOOD_ENDS = (What.THROUGH,)
+_UNITS = re.compile(r" ([a-z])[a-z]*")
 
 
 def lines(simulation: Simulation, results: Sequence[Result], *, measured: bool) -> Iterator[str]:
-    """Yield a table, and what its columns mean."""
-    stage, users = simulation.stage, simulation.scenarios[0].users
-    weights = ", ".join(str(step.weight) for step in stage.steps if isinstance(step, SetWeight))
-    source = "as measured in the last hour" if measured else "as given"
-    load = f" and {brief(stage.loaded)} of synthetic load" if stage.loaded else ""
-    yield f"{stage.environment}: {stage.strategy.value}, weights {weights}, {brief(stage.watched)} of bakes{load}"
-    yield (
-        f"{simulation.runs:,} rollouts of each release, {users.rate:.3g} requests/s ({source}), stable fails "
-        f"{percent(users.error_rate)}, seed {simulation.seed}"
-    )
-    if stage.criteria is not None and stage.criteria.metrics:
-        left_out = ", ".join(metric.name for metric in stage.criteria.metrics)
-        yield f"left out, as no traffic is made for it: {left_out}"
+    """Yield what was made up, a table, and how often it went wrong; no line is wider than a terminal."""
+    for text in _about(simulation, measured=measured):
+        yield from wrap(text, WIDTH, subsequent_indent="  ")
     yield ""
-    rows = [HEADS, *(_row(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    rows = [*HEADS, *(_row(result) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         first, *rest = (f"{cell:{'<' if at == 0 else '>'}{widths[at]}}" for at, cell in enumerate(row))
         yield "  ".join((first, *rest)).rstrip()
     yield ""
     yield from (_wrong(result) for result in results)
+
+
+def _about(simulation: Simulation, *, measured: bool) -> Iterator[str]:
+    stage, users = simulation.stage, simulation.scenarios[0].users
+    weights = ", ".join(str(step.weight) for step in stage.steps if isinstance(step, SetWeight))
+    source = "as measured in the last hour" if measured else "as given"
+    load = f" and {brief(stage.loaded)} of synthetic load" if stage.loaded else ""
+    yield f"{stage.environment}: {stage.strategy.value}, weights {weights}, {brief(stage.watched)} of bakes{load}"
+    yield f"{users.rate:.3g} requests/s ({source}), stable fails {percent(users.error_rate)}"
+    yield f"{simulation.runs:,} rollouts of each release, seed {simulation.seed}"
+    if stage.criteria is not None and stage.criteria.metrics:
+        left_out = ", ".join(metric.name for metric in stage.criteria.metrics)
+        yield f"left out, as no traffic is made for it: {left_out}"
 
 
 def document(simulation: Simulation, results: Sequence[Result], *, measured: bool) -> dict[str, Any]:
@@ -64,7 +74,7 @@ def _row(result: Result) -> tuple[str, ...]:
         _share(result, What.NO_PROOF),
         _time(result.seconds(0.5)),
         _time(result.seconds(0.95)),
-        number(result.requests(0.5)),
+        _many(result.requests(0.5)),
         "never" if proven is None else _time(proven),
     )
 
@@ -85,8 +95,13 @@ def _share(result: Result, *what: What) -> str:
     return "0 %" if share == 0 else "100 %" if share == 1 else f"{100 * share:.1f} %"
 
 
+def _many(requests: float) -> str:
+    return number(requests) if requests < 10_000_000 else f"{number(requests / 1_000_000)} M"
+
+
 def _time(seconds: float) -> str:
-    return brief(timedelta(seconds=round(seconds))) or "0 s"
+    """Write a duration as the file has it, in seven signs at most: ``1h5m``."""
+    return _UNITS.sub(r"\1", brief(timedelta(seconds=round(seconds))) or "0 s").replace(" ", "")
 
 
 def _result(result: Result) -> dict[str, Any]:
