@@ -75,7 +75,7 @@ class Manifest:
         """Read what a registry sent as `media_type`; raise ValueError when it is no manifest of that kind."""
         try:
             record = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError("expected a manifest, found something that is not JSON") from error
         if not isinstance(record, dict):
             raise ValueError("expected a manifest, found JSON of another kind")
@@ -154,7 +154,7 @@ class ImageConfig:
         """Read an image's configuration; raise ValueError when it is none."""
         try:
             record = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError("expected an image's configuration, found something that is not JSON") from error
         if not isinstance(record, dict):
             raise ValueError("expected an image's configuration, found JSON of another kind")

@@ -119,7 +119,8 @@ class Statement:
         if not isinstance(record, dict) or not str(record.get("_type", "")).startswith("https://in-toto.io/Statement/"):
             raise ValueError("expected an in-toto statement")
         subjects = []
-        for one in record.get("subject") or ():
+        listed = record.get("subject")
+        for one in listed if isinstance(listed, list) else ():
             digests = one.get("digest") if isinstance(one, dict) else None
             subjects += [f"{name}:{value}" for name, value in digests.items()] if isinstance(digests, dict) else []
         return cls(tuple(subjects), str(record.get("predicateType", "")))
@@ -141,7 +142,7 @@ def _authenticated(kind: str, payload: bytes) -> bytes:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("expected JSON") from error
 
 
