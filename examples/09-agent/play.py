@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import mcp
+from mcp.types import Implementation
 
-FLAG = "new_feature"
+ME, FLAG = Implementation(name="play", version="1"), "new_feature"
 
 
 @asynccontextmanager
@@ -26,21 +27,21 @@ async def speaking(options: argparse.Namespace) -> AsyncIterator[Any]:
     parameters = mcp.StdioServerParameters(command="interlock", args=["mcp"], env=dict(os.environ))
     if hasattr(mcp, "Client"):
         if not options.url:
-            async with mcp.Client(parameters) as client:
+            async with mcp.Client(parameters, client_info=ME) as client:
                 yield client
             return
         import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
         http = httpx2.AsyncClient(headers=_bearer(options), timeout=90)
-        async with http, mcp.Client(streamable_http_client(options.url, http_client=http)) as client:
+        async with http, mcp.Client(streamable_http_client(options.url, http_client=http), client_info=ME) as client:
             yield client
         return
     from mcp.client.stdio import stdio_client
     from mcp.client.streamable_http import streamablehttp_client
 
     transport = streamablehttp_client(options.url, _bearer(options)) if options.url else stdio_client(parameters)
-    async with transport as streams, mcp.ClientSession(streams[0], streams[1]) as client:
+    async with transport as streams, mcp.ClientSession(streams[0], streams[1], client_info=ME) as client:
         await client.initialize()
         yield client
 
@@ -85,7 +86,8 @@ async def follow(agent: Agent, run: str) -> None:
     """Wait, coordinate the flag, go back where users are harmed, and report."""
     asked, ramped = False, False
     while True:
-        now = await agent.call("wait_rollout", rollout=run, timeout_s=10, until="change", quiet=True)
+        until = "change" if asked else "attention"
+        now = await agent.call("wait_rollout", rollout=run, timeout_s=10, until=until, quiet=True)
         last = now["rollouts"][-1]
         print(f"{last['environment']} {last['phase']}: {last['step_text']}", flush=True)
         if now["needs"] and not asked:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from interlock.app.check import Asked
 from interlock.surfaces.mcp.call import Answer, Call
 from interlock.surfaces.mcp.quoted import Quoted, quote
 
@@ -63,11 +64,17 @@ async def check_preconditions(
             open=one.answer.open,
             asked=one.asked,
             overridden=bool(one.answer.overridden),
-            says=quote(one.answer.reason, f"gate {one.gate}"),
+            says=_says(one),
         )
         for one in found
     ]
     return Preconditions(open=all(one.open or not one.asked for one in gates), gates=gates)
+
+
+def _says(one: Asked) -> Quoted | None:
+    if not one.asked and "interlock check VERSION" in one.answer.reason:
+        return Quoted(data="asked of a plan: give its hash", source="interlock")
+    return quote(one.answer.reason, f"gate {one.gate}")
 
 
 def _mark(gate: Gate) -> str:
