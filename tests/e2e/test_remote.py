@@ -1,18 +1,13 @@
-"""Does a project live on its first host, whichever laptop its commands are typed on?"""
+"""What is said of a machine that lacks something, and does setup say what to type?"""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.e2e.lan import TOKEN, a_fleet
-
-from interlock.adapters.http import ask
+from tests.e2e.lan import a_fleet
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -23,38 +18,15 @@ def parts(needs: Callable[[str], Path]) -> None:
         needs(program)
 
 
-async def test_a_project_lives_on_its_host_whichever_laptop_types_and_whatever_becomes_of_that() -> None:
-    async with a_fleet("127.0.0.2") as (lan, (home,), laptop):
-        status, said = await laptop.run("deploy", "--first", "./app")
-        assert status == 0, said
-        answer = await ask(f"127.0.0.1:{laptop.port}", timeout=timedelta(seconds=10))
-        assert answer.status == 200 and b'"v1"' in answer.body and b'"ses"' in answer.body
-        assert not [*laptop.place.rglob("interlock.db")], "the records are on the other machine"
-        assert (home.place / "state" / "interlock" / "shop" / "interlock.db").exists()
-
-        other = replace(laptop, place=lan.place / "m")  # a second laptop begins where the first is in the middle
-        laptop.write("v2")
-        other.write("v3")
-        lid = asyncio.ensure_future(laptop.run("deploy", "./app"))
-        said = ""
-        while "shop-2" not in said:
-            said = (await other.run("status"))[1]
-        status, refused = await other.run("deploy", "./app")
-        assert status == 4 and re.search(r"a rollout under way: shop-2", refused), refused
-        lid.cancel()  # the lid closes: all that ran on the laptop is killed
-        await asyncio.gather(lid, return_exceptions=True)
-        status, said = await other.run("status", "--watch", "--timeout", "100s")
-        assert status == 0 and "runs in production" in said, said
-        assert b'"v2"' in (await ask(f"127.0.0.1:{laptop.port}", timeout=timedelta(seconds=10))).body
-        status, said = await other.run("get")
-        assert status == 0 and "succeeded" in said and "shop app" in said, said
-        where = {path for path in lan.place.rglob("*") if path.is_file() and TOKEN in path.read_text(errors="replace")}
-        assert {path.parent.name for path in where} == {"secrets"}
-        assert [path for path in where if path.stat().st_mode & 0o077] == []
-
-
-async def test_a_machine_without_interlock_is_named_with_what_to_type() -> None:
-    async with a_fleet("127.0.0.2") as (_, (home,), laptop):
+async def test_a_machine_without_interlock_is_named_with_what_to_type_and_so_is_what_hosts_rule_out() -> None:
+    async with a_fleet("127.0.0.2", "127.0.0.3") as (_, (home, other), laptop):
+        status, said = await laptop.run("setup", "--check")
+        assert re.search(r"✔ interlock +Interlock", said) and f"{home.url} does not get into {other.url}" in said, said
+        assert "ssh-copy-id" in said and status == 1
         (home.place / "bin" / "interlock").write_text("#!/bin/sh\nexit 127\n")
         status, said = await laptop.run("get")
         assert status == 1 and f"interlock setup {home.url}" in said
+        status, said = await laptop.run("setup", "--check", home.url)
+        assert status == 1 and "no Interlock" in said and f"interlock setup {home.url}" in said, said
+        status, said = await laptop.run("deploy", "--plan", "x")
+        assert status == 1 and "expected no --plan with hosts" in said

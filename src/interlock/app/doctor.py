@@ -69,7 +69,17 @@ async def examine(
         *await examine_engines(state, wanted, image),
         *await _instances(state),
         *await _ports(state, entrances),
+        *await _around(state, entrances),
     )
+
+
+async def _around(state: StateDirectory, entrances: Entrances) -> list[Finding]:
+    """Look at certificates and other machines, where the file has any."""
+    if not any(entrance.hosts or entrance.front for _, entrance in entrances):
+        return []
+    from interlock.app import doctor_hosts  # imported late: it looks with what is here
+
+    return [*doctor_hosts.certificates(entrances), *await doctor_hosts.machines(state, entrances)]
 
 
 def _machine() -> Iterator[Finding]:
@@ -281,6 +291,10 @@ def _recorded(state: StateDirectory) -> list[tuple[str, str, int]]:
 async def _ports(state: StateDirectory, entrances: Entrances) -> list[Finding]:
     envoy = await LocalHost().find(f"{state.label}/envoy")
     ours = [f"(pid {process.pid})" for process in envoy]
+    if any(entrance.front for _, entrance in entrances):
+        from interlock.app.doctor_hosts import fronts
+
+        ours += await fronts(state)
     findings = []
     for environment, entrance in entrances:
         name, where = f"port {entrance.port}", f"{entrance.address}:{entrance.port}, {environment}"

@@ -158,6 +158,15 @@ def member(name: str) -> dict[str, str]:
     return {"socket": str(state.socket)}
 
 
+def leading(name: str) -> str:
+    """Say who leads this machine, with the epoch; "" when nobody does."""
+    try:
+        leader = Leader(**json.loads((place(name).path / "led").read_text()))
+    except (FileNotFoundError, ValueError):
+        return ""
+    return f"{leader.said}, epoch {leader.epoch}"
+
+
 def freed(name: str) -> str:
     """Have nobody lead this machine; return who did. Only a person may say so, as two could lead then."""
     file = place(name).path / "led"

@@ -33,7 +33,7 @@ from interlock.ports.host import HostError
 _ANSWERS_WITHIN = timedelta(seconds=30)
 _SENDS_WITHIN = timedelta(minutes=10)
 _NEEDS = ("workload.fetch", "workload.ensure", "workload.launchable")
-FIND = 'p="$HOME/.local/share/interlock/bin/interlock"; [ -x "$p" ] || p=interlock; exec "$p" "$@"'
+FIND = 'p="${XDG_DATA_HOME:-$HOME/.local/share}/interlock/bin/interlock"; [ -x "$p" ] || p=interlock; exec "$p" "$@"'
 """Runs the Interlock that `interlock setup` put there, else the one in the path."""
 
 

@@ -84,8 +84,18 @@ class Ssh:
         shown = ("-t",) if terminal else ("-T",)
         return ("ssh", *config, *kept, *shown, *port, *user, *options, self._host, "--", shlex.join(command))
 
-    async def run(self, *command: str, given: bytes = b"", within: timedelta) -> Ran:
-        """Run a command there with `given` on its standard input; raise HostError when it is not begun, or late."""
+    def plain(self, *command: str) -> tuple[str, ...]:
+        """Return what runs a command there from another machine, by that one's own ssh and nothing of ours."""
+        port = ("-p", self._port) if self._port else ()
+        user = ("-l", self._user) if self._user else ()
+        kept = _options(BatchMode="yes", StrictHostKeyChecking="yes", ConnectTimeout=10)
+        return ("ssh", *kept, "-T", *port, *user, self._host, "--", shlex.join(command))
+
+    async def run(self, *command: str, given: bytes = b"", within: timedelta, far: bool = False) -> Ran:
+        """Run a command there with `given` on its standard input; raise HostError when it is not begun, or late.
+
+        A command that runs ssh itself ends with the status of one that was not begun: `far` says that it was.
+        """
         child = await self._spawn(self.argv(*command))
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -95,7 +105,8 @@ class Ssh:
             raise HostError(f"{self.address}: {what}; is the machine reachable, and not overloaded?") from late
         finally:
             _end(child)
-        return self._ended(Ran(child.returncode or 0, out, err))
+        ran = Ran(child.returncode or 0, out, err)
+        return ran if far else self._ended(ran)
 
     async def send(self, file: Path, *command: str, within: timedelta) -> Ran:
         """Run a command there with a file on its standard input; raise HostError like `run`."""

@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from interlock.surfaces.cli.remote import main as remote
 
         return remote(words[1:])
-    call = Call(parse(words))
+    call = Call(parse(words), words)
     try:
-        return _run(call, words)
+        return _run(call)
     except KeyboardInterrupt:
         call.warn(f"\n{call.goes_on}")
         return Exit.INTERRUPTED
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
 
 
-def _run(call: Call, words: list[str]) -> int:
+def _run(call: Call) -> int:
     if call.options.which:
         from importlib.metadata import version
 
@@ -54,7 +54,7 @@ def _run(call: Call, words: list[str]) -> int:
     if home := home_of(call):
         from interlock.surfaces.cli.away import go
 
-        done = go(call, home, words)
+        done = go(call, home, [*call.words])
     else:
         done = module_of(call.options.command).run(call)
     if isinstance(done, int):

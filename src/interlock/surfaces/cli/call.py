@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -23,11 +23,12 @@ if TYPE_CHECKING:  # rich and the file's reader are imported by the commands tha
 class Call:
     """One command: its options, the project that it is about, and where its answer goes.
 
-    `goes_on` is what is said when the command is interrupted: what it began goes on without it.
+    `words` are the command line that was read. `goes_on` is what is said when the command is interrupted: what it began
+    goes on without it.
     """
 
-    def __init__(self, options: Namespace) -> None:
-        self.options = options
+    def __init__(self, options: Namespace, words: Sequence[str] = ()) -> None:
+        self.options, self.words = options, words
         self.goes_on = "interrupted: nothing was changed"
 
     @cached_property

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 COMMANDS: dict[str, dict[str, str]] = {
     "Begin": {
         "init": "write a commented interlock.yaml",
+        "setup": "put Interlock on the machines of the file, and say what they lack",
         "demo": "see a release go out, and a bad one taken back, on this machine",
         "explain": "say what a setting of the file means, and what holds without it",
         "schema": "write the JSON Schema of the file, for editors",
@@ -54,6 +55,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "lock": "let no deploy start for a while; going back always works",
         "unlock": "let deploys start again",
         "audit": "list everything that changed anything; find what was tampered with",
+        "mcp": "let agents in, by the Model Context Protocol",
         "completion": "print what makes a shell complete these commands",
         "doctor": "see whether this machine and this project are well",
         "serve": "answer links in messages, and programs, over HTTP",

@@ -35,6 +35,10 @@ def main(words: Sequence[str]) -> int:
                 from interlock.app.hand import freed
 
                 print(freed(name))
+            case ["led", name]:
+                from interlock.app.hand import leading
+
+                print(leading(name))
             case ["version"]:
                 from interlock.app.parcel import ours
 

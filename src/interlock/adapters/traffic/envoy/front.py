@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import ssl
@@ -46,8 +47,8 @@ class SharedFront:
         self._host, self._clock, self._directory = host, clock, directory
         self._runtime, self._admin = runtime, Admin(Path(socket_in(runtime)))
         self._files = Files(host, directory)
-        label = f"interlock:front:{shared.secret_name(Tls(str(directory), ''))[4:]}"
-        self._process = EnvoyProcess(host, clock, self._admin, label, directory, workers or min(4, os.cpu_count() or 1))
+        threads = workers or min(4, os.cpu_count() or 1)
+        self._process = EnvoyProcess(host, clock, self._admin, label(directory), directory, threads)
         self._xds = Xds(self._files, self._admin, self._process, clock)
         self.troubles: dict[str, str] = {}
 
@@ -209,6 +210,11 @@ class SharedFront:
                         raise TrafficError(f"the shared front's lock {self._directory / 'lock'} is {held}") from None
                     await self._clock.sleep(_LOOKS_AGAIN)
             yield
+
+
+def label(directory: Path) -> str:
+    """Return the label by which the process in front is found, whoever started it."""
+    return f"interlock:front:{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}"
 
 
 async def _certificate_at(address: str, port: int, name: str | None) -> bytes | None:
