@@ -51,6 +51,7 @@ class Guard:
     def __init__(self, ports: Ports, outside: Outside | None, rollout: Callable[[], Rollout]) -> None:
         self._ports, self._outside, self._rollout = ports, outside, rollout
         self.answers: dict[GateName, Answer] = {}
+        self._began: dict[GateName, float] = {}
         self._asked: dict[GateName, float] = {}
         self._said: dict[GateName, tuple[str, str]] = {}
         self._active: dict[str, Incident] = {}
@@ -77,9 +78,9 @@ class Guard:
         if self._outside is None:
             return Answer(False, f"{gate.value} cannot be asked here")
         conditions, release = rollout.stage.conditions, rollout.stage.revision.release
-        known_to, _ = _said(rollout)
+        began, (known_to, _) = self._ports.clock.monotonic(), _said(rollout)
         answer = await ask(self._outside, gate, conditions, release, now, _approved_by(rollout), known_to)
-        self._keep(gate, answer, _said(rollout))
+        self._keep(gate, answer, began, _said(rollout))
         return answer
 
     async def renew(self) -> None:
@@ -122,12 +123,14 @@ class Guard:
         conditions, declared = rollout.stage.conditions, rollout.stage.conditions.incidents
         if self._outside is None or declared is None:
             return
+        began = self._ports.clock.monotonic()
         try:
             found = await incidents(self._outside, declared)
         except IncidentsError as error:
-            self._keep(GateName.NO_INCIDENT, Answer(False, f"whether there is an incident is not known: {error}"))
+            unknown = Answer(False, f"whether there is an incident is not known: {error}")
+            self._keep(GateName.NO_INCIDENT, unknown, began)
             return
-        self._keep(GateName.NO_INCIDENT, gates.no_incident(found, conditions.fixes, _approved_by(rollout)))
+        self._keep(GateName.NO_INCIDENT, gates.no_incident(found, conditions.fixes, _approved_by(rollout)), began)
         mine = [one for one in found if one.mine and one.id != conditions.fixes]
         if mine and declared.mine is Mine.ROLL_BACK:
             self._unsafe(tell, f"critical alert: {', '.join(map(str, mine[:3]))}")
@@ -152,9 +155,13 @@ class Guard:
 
     def _broke(self, gate: GateName, error: Exception) -> None:
         """Our own fault: not to know is to hold, and asking goes on."""
-        self._keep(gate, Answer(False, f"could not be asked: {error!r}"))
+        self._keep(gate, Answer(False, f"could not be asked: {error!r}"), self._ports.clock.monotonic())
 
-    def _keep(self, gate: GateName, answer: Answer, said: tuple[str, str] | None = None) -> None:
+    def _keep(self, gate: GateName, answer: Answer, began: float, said: tuple[str, str] | None = None) -> None:
+        """Keep an answer, but for one to an older question than what is known: it was only slower."""
+        if began < self._began.get(gate, began):
+            return
+        self._began[gate] = began
         self.answers[gate], self._asked[gate] = answer, self._ports.clock.monotonic()
         self._said[gate] = _said(self._rollout()) if said is None else said
 
