@@ -137,7 +137,7 @@ def unlocked(lock: Lock, by: str, at: datetime, channel: str) -> Act:
 
 def built(image: str, digest: str, what: str, by: str, at: datetime, channel: str) -> Act:
     """Return what the audit says of an image that was built, or got another tag; `what` says which of it."""
-    text = f"{image} {what} by {by}" + (f": {digest}" if digest else "")
+    text = f"{what} by {by}" + (f": {digest}" if digest else "")
     return Act(at, "built", image, text, by, channel, {"digest": digest})
 
 
