@@ -16,14 +16,15 @@ from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
-
-import httpx2
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from interlock.adapters.registry.v2.challenge import Challenge, challenges
 from interlock.core.image import DOCKER_HUB, Access
 from interlock.ports.images import Credential, ImageError
+
+if TYPE_CHECKING:  # imported late: who only wants to know who has logged in need not wait for it
+    import httpx2
 
 LARGEST = 4 * 1024 * 1024
 """So many bytes of a manifest at most, as the distribution specification has it."""
@@ -160,13 +161,13 @@ class Transport:
         credential = self._credential
         if credential is not None and credential.token:
             form = {**question, "grant_type": "refresh_token", "refresh_token": credential.token, "client_id": _CLIENT}
-            content = str(httpx2.QueryParams(form)).encode()
+            content = urlencode(form).encode()
             kind = {"Content-Type": "application/x-www-form-urlencoded"}
             answer = await self._send("POST", realm, kind, content, LARGEST)
         else:
             known = self._as_ourselves() if credential is not None and credential.user else {}
             account = {"account": credential.user} if credential is not None and credential.user else {}
-            url = str(httpx2.URL(realm).copy_merge_params({**question, **account}))
+            url = f"{realm}{'&' if '?' in realm else '?'}{urlencode({**question, **account})}"
             answer = await self._send("GET", url, known, None, LARGEST)
         return self._given(answer, realm)
 
@@ -222,6 +223,8 @@ class Transport:
         largest: int,
         within: timedelta | None = None,
     ) -> Answer:
+        import httpx2
+
         seconds = (within or self._within).total_seconds()
         where = urlsplit(url).netloc.rpartition("@")[2]
         try:
@@ -271,6 +274,8 @@ class Transport:
 @lru_cache(maxsize=8)
 def _trusted(ca: str, _: int) -> ssl.SSLContext:
     """Return whom we trust, read once for each CA and time of its file: that takes 30 ms of a core."""
+    import httpx2
+
     context = httpx2.create_ssl_context()
     if ca:
         context.load_verify_locations(cafile=ca)
