@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.parts import lacks, needed
 
 if TYPE_CHECKING:
     from tests.unleash.server import UnleashServer
@@ -19,17 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def needs() -> Callable[[str], Path]:
     """Return a function that finds a program, or skips the test where it is missing; in CI nothing may be missing."""
-
-    def find(program: str) -> Path:
-        found = shutil.which(program)
-        if found is not None:
-            return Path(found)
-        reason = f"needs the program {program}, which is not installed here"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{reason}: CI runs every test, so `make test` has to install it")
-        pytest.skip(reason)
-
-    return find
+    return needed
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +27,7 @@ def unleash() -> Iterator[UnleashServer]:
     from tests.unleash.server import missing, unleash_server
 
     if reason := missing():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{reason}: CI runs every test, so `make test` has to install it")
-        pytest.skip(reason)
+        lacks(reason)
     with unleash_server() as server:
         yield server
 

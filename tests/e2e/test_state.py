@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.town import a_town, has_users
+from tests.parts import small_disk
 
 from interlock.adapters.store.schema import SCHEMA
 from interlock.adapters.store.sqlite import SQLite
@@ -26,10 +27,7 @@ from interlock.ports.store import StoreError
 def disk() -> Iterator[Path]:
     """A small file system of its own; where none can be mounted there is nothing to test."""
     place = Path(tempfile.mkdtemp(prefix="interlock-disk-"))
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        place.rmdir()
-        pytest.skip(f"needs to mount a tmpfs, which only root may: {mounted.stderr.decode().strip()}")
+    small_disk(place, "24m")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
     place.rmdir()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.parts import needed
 from tests.surfaces.worlds import keep, seen
 
 from interlock.surfaces.cli.parser import COMMANDS
@@ -70,8 +71,9 @@ class Project:
 
     def apart(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a shell script that may mount file systems which nobody else sees; skip where that is not allowed."""
-        if subprocess.run(["unshare", "-rm", "true"], capture_output=True, timeout=10).returncode != 0:
-            pytest.skip("needs the right to mount file systems in a namespace of its own")
+        done = subprocess.run([needed("unshare"), "-rm", "true"], capture_output=True, text=True, timeout=10)
+        if done.returncode != 0:
+            pytest.skip(f"no file system can be mounted in a namespace of its own here: {done.stderr.strip()}")
         return self.script("unshare", "-rm", "sh", "-c", script)
 
     def fails(self, *arguments: str, status: int = 1, **environment: str) -> str:

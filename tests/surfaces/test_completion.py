@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.parts import needed
 
 SOURCE = Path(__file__).parents[2] / "src"
 ASK = """
@@ -28,8 +29,7 @@ def written(shell: str) -> str:
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("bash") is None:
-        pytest.skip("needs bash")
+    needed("bash")
     path = tmp_path_factory.mktemp("completion") / "interlock"
     path.write_text(written("bash"))
     return path

@@ -15,6 +15,7 @@ from pathlib import Path
 from signal import Signals
 
 import pytest
+from tests.parts import small_disk
 
 from interlock.adapters.host import local
 from interlock.adapters.host.local import LocalHost
@@ -266,9 +267,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own without room; needs the right to mount."""
     mounted = tmp_path / "full"
     mounted.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(mounted)], capture_output=True)
-    if made.returncode:
-        pytest.skip("this user may not mount a tmpfs")
+    small_disk(mounted, "64k")
     yield mounted
     subprocess.run(["umount", "-l", str(mounted)], check=True)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.parts import needed
 
 from interlock.adapters.signatures.ssh import SshSignatures
 from interlock.core.approval import NAMESPACE
@@ -17,8 +16,12 @@ from interlock.ports.signatures import SignatureError
 SOON = timedelta(seconds=20)
 TEXT = "interlock approval 1\nplan x\n"
 
-if shutil.which("ssh-keygen") is None and not os.environ.get("CI"):
-    pytest.skip("ssh-keygen is not here (apt install openssh-client)", allow_module_level=True)
+pytestmark = pytest.mark.usefixtures("ssh_keygen")
+
+
+@pytest.fixture(scope="module")
+def ssh_keygen() -> Path:
+    return needed("ssh-keygen")
 
 
 def key(place: Path, name: str) -> Path:

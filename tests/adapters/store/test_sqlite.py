@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sqlite3
 import subprocess
@@ -28,6 +27,7 @@ from tests.adapters.store.examples import (
     rollout,
 )
 from tests.adapters.store.process import ENVIRONMENTS, spawn
+from tests.parts import small_disk
 
 from interlock.adapters.store import records, schema
 from interlock.adapters.store.schema import SCHEMA
@@ -284,13 +284,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB of its own."""
     point = tmp_path / "disk"
     point.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small file system")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", point], capture_output=True, text=True, timeout=20
-    )
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    small_disk(point, "8m")
     yield point
     subprocess.run(["umount", point], check=True, timeout=20)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests import parts
 from tests.adapters.traffic.town import Town, a_town
 
 from interlock.core.route import Route
@@ -73,15 +73,8 @@ async def test_the_way_back_is_taken_while_envoy_is_down_and_holds_when_it_retur
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of its own, of 2 MB, that a test may fill to the brim."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small file system")
     place = Path(tempfile.mkdtemp(prefix="interlock-"))
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, text=True
-    )
-    if done.returncode:
-        place.rmdir()
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    parts.small_disk(place, "2m")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
     with suppress(OSError):
