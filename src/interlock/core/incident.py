@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from interlock.core.account import Account, Line
+from interlock.core.agents import AGENTS
 from interlock.core.flag_story import told as flags
 from interlock.core.judge.words import count, odds, percent
 from interlock.core.phase import Phase
@@ -148,7 +149,8 @@ def _fired(account: Account) -> list[str]:
     cause, criteria = account.cause, account.rollout.stage.criteria
     if cause is None:
         return [f"- {said(account.rollout.reason)}"]
-    who = {"order": "a person's order", "failed": "a step that failed", "unsafe": "a finding of safety"}[cause.kind]
+    by = "an agent's order" if cause.data.get("channel") == AGENTS else "a person's order"
+    who = {"order": by, "failed": "a step that failed", "unsafe": "a finding of safety"}[cause.kind]
     step = "" if cause.step is None else f", at step {cause.place} ({said(str(cause.step))})"
     lines = [f"- {instant(cause.at)}, {who}{step}: {said(cause.text)}"]
     if cause.judgement is None or criteria is None:

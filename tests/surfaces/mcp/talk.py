@@ -32,10 +32,11 @@ async def speaking(url: str, token: str, argv: list[str]) -> Any:
         async with http, mcp.Client(streamable_http_client(url, http_client=http), client_info=ME) as client:
             yield client
         return
+    from mcp.client import streamable_http
     from mcp.client.stdio import stdio_client
-    from mcp.client.streamable_http import streamablehttp_client
 
-    transport = streamablehttp_client(url, headers) if server is None else stdio_client(server)
+    earlier: Any = streamable_http  # what it has there has another name by now
+    transport = earlier.streamablehttp_client(url, headers) if server is None else stdio_client(server)
     async with transport as streams, mcp.ClientSession(streams[0], streams[1], client_info=ME) as client:
         await client.initialize()
         yield client
