@@ -149,6 +149,16 @@ async def test_an_image_for_several_platforms_is_one_index(here: Yard) -> None:
     assert (await here.builds().docker_build_push(name, platforms=["linux/arm64", "linux/amd64"])).found
 
 
+async def test_what_a_build_left_that_was_killed_is_cleared_by_the_next(here: Yard) -> None:
+    here.state.make()
+    left, alive = (here.state.runtime / f"build-{pid}-x" for pid in (2**22 + 1, os.getpid()))
+    for one in (left, alive):
+        one.mkdir()
+        (one / "auth.json").write_text(PASSWORD)
+    await here.builds().docker_build_push(here.source.image.name, push=False)
+    assert not left.exists() and alive.exists(), "another build may be under way"
+
+
 async def test_what_is_not_pushed_has_no_digest(here: Yard) -> None:
     built = await here.builds().docker_build_push(here.source.image.name, "mine", push=False)
     assert built.digest == "" and built.image == f"{here.source.image.name}:mine"

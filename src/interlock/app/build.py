@@ -41,7 +41,7 @@ from interlock.core.image import (
 )
 from interlock.core.manifest import Manifest, missing
 from interlock.core.release import Artefact
-from interlock.ports.images import Builder, Credential, ImageError, Pushing, Registry
+from interlock.ports.images import Builder, Credential, Denied, ImageError, Pushing, Registry
 
 FINGERPRINT = "interlock.fingerprint"
 """The label that names the files and settings that an image was built from."""
@@ -224,7 +224,11 @@ class Builds:
         self, registry: Registry, image: Image, source: ImageSource, named: str
     ) -> tuple[Image, Manifest] | None:
         """Return what the registry has of this very build; None when it has nothing, or something else."""
-        manifest = await registry.manifest(image)
+        try:
+            manifest = await registry.manifest(image)
+        except Denied as why:  # said also of what is not there yet, which a push would make
+            self._told(f"whether {image} is there already is not known: {why}")
+            return None
         if manifest is None:
             return None
         per = await registry.platforms(image, manifest)

@@ -19,6 +19,10 @@ class ImageError(Exception):
     """An image could not be built, pushed, found or verified; the message says which, why, and what to do."""
 
 
+class Denied(ImageError):
+    """The registry knows who asks and lets them not have it; some say so too of what is not there yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """Who we are to one registry. Neither stored nor shown; `token` is one by which others are had (OAuth 2)."""
@@ -77,7 +81,7 @@ class Registry(Protocol):
     async def manifest(self, image: Image) -> Manifest | None:
         """Return what the registry has under the image's digest, else its tag; None when it has nothing there.
 
-        The digest is the body's own and equals what the registry says. Raises ImageError for everything else.
+        The digest is the body's own and equals what the registry says. Raises Denied, and ImageError for the rest.
         """
 
     async def blob(self, image: Image, digest: str, largest: int) -> bytes:

@@ -15,7 +15,7 @@ from tests.adapters.served import Reply, Request, served
 from interlock.adapters.registry.v2 import V2
 from interlock.core.image import Access, Image, Platform
 from interlock.core.manifest import OCI_MANIFEST, digest_of
-from interlock.ports.images import Credential, ImageError
+from interlock.ports.images import Credential, Denied, ImageError
 
 AMD, ARM = Platform("linux", "amd64"), Platform("linux", "arm64")
 KNOWN = Credential(USER, PASSWORD)
@@ -153,6 +153,24 @@ async def test_a_token_is_got_by_password_by_an_older_token_and_by_nobody(tmp_pa
         assert "gives no token" in said and f"as {USER} (401)" in said and "wrong password" in said
         with pytest.raises(ImageError, match=r"denies .*/t/tokens:1 to nobody in particular"):
             await asking(one).tag(image, manifest, ("2",))
+
+
+async def test_what_is_denied_to_whoever_is_known_is_told_from_a_wrong_password(guarded: Docked) -> None:
+    """Docker Hub says so of a repository that is not there yet, which a push would make."""
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/token":
+            return Reply({"token": "t"})
+        realm = (("WWW-Authenticate", f'Bearer realm="{server.url}/token",service="s"'),)
+        return Reply({"errors": [{"code": "UNAUTHORIZED"}]}, 401, headers=realm)
+
+    async with served(answer) as server:
+        host = server.url.removeprefix("http://")
+        with pytest.raises(Denied, match=f"denies .* to {USER}"):
+            await asking(host, KNOWN).manifest(Image(host, "t/app", "1"))
+    with pytest.raises(ImageError) as error:
+        await asking(guarded, Credential(USER, "wrong")).manifest(guarded.image())
+    assert not isinstance(error.value, Denied)
 
 
 async def _pushed(asked: V2, image: Image) -> Any:

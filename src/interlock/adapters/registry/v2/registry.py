@@ -8,7 +8,7 @@ from datetime import timedelta
 from interlock.adapters.registry.v2.transport import LARGEST, Answer, Transport
 from interlock.core.image import Access, Image, Platform
 from interlock.core.manifest import KNOWN, OCI_INDEX, SCHEMA_1, Descriptor, ImageConfig, Manifest, digest_of
-from interlock.ports.images import Credential, ImageError
+from interlock.ports.images import Credential, Denied, ImageError
 
 WITHIN = timedelta(seconds=30)
 _ACCEPT = {"Accept": ", ".join(KNOWN)}
@@ -134,7 +134,9 @@ class V2:
             case 401 | 403:
                 who = self._credential.user or "the owner of a token" if self._credential else "nobody in particular"
                 hint = "is the password right, and may it do this?" if self._credential else "log in to it first"
-                raise ImageError(f"the registry denies {image} to {who} ({answer.status}){said}: {hint}")
+                known = answer.status == 403 or self._transport.by_token
+                said = f"the registry denies {image} to {who} ({answer.status}){said}: {hint}"
+                raise Denied(said) if known else ImageError(said)
             case 404:
                 raise ImageError(f"the registry knows no {image}{said}")
             case 429:

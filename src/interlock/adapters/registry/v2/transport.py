@@ -69,6 +69,11 @@ class Transport:
         """Whether the registry is on this machine."""
         return _is_loopback(urlsplit(f"//{self._host}").hostname or "")
 
+    @property
+    def by_token(self) -> bool:
+        """Whether somebody has told the registry who we are: then it is not the password that it does not like."""
+        return bool(self._tokens)
+
     async def base(self) -> str:
         """Return where the API is; raise ImageError when there is no registry that may be spoken to."""
         if not self._base:
