@@ -245,6 +245,7 @@ class Desk:
 
     async def rollback(self, version: str | None, reason: str, key: str = "") -> Went:
         """Go back: turn what is under way, or bring a release back that was proven earlier."""
+        from interlock.app.flags import flags_first
         from interlock.app.planner import Planner
 
         limits, file = self._may(Verb.ROLLBACK), self.project.file
@@ -260,6 +261,7 @@ class Desk:
         plan = await Planner(self.project.state, file).rollback(version)
         if limits.dry_run:
             return Went(way, turned, "", plan.version)
+        await flags_first(self.app, file)
         named = f"rollback {key}" if key else ""
         run = await self.app.start(plan, supersede=way is Way.FIRST, key=named)
         return Went(way, turned, run, plan.version)
