@@ -7,6 +7,7 @@ there. So a slot that finds its container in another life has nothing to start: 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from interlock.ports.clock import Clock
 from interlock.ports.host import Host, HostError
 from interlock.ports.workload import WorkloadError
 
+_logger = logging.getLogger(__name__)
 _KEPT_LINES = 2000
 _RESTARTS_WITHIN = timedelta(seconds=70)  # an engine waits a minute at the most
 _LOOK_EVERY = timedelta(seconds=0.5)
@@ -47,6 +49,7 @@ class ContainerRuntime:
         self.engines = Engines(host, directory / "engines")
         self.images = Images(host, directory / "images", credentials)
         self._networks: dict[str, Network] = {}
+        self._silent: set[str] = set()
 
     def runs(self, revision: Revision) -> bool:
         return revision.release.configuration.container is not None
@@ -131,26 +134,45 @@ class ContainerRuntime:
         return self._life(spec, handle if isinstance(handle, Handle) else believed, engine, place)
 
     async def find(self) -> tuple[Found, ...]:
-        found = []
+        found: list[Found] = []
+        self._silent.clear()
         for engine in self.engines.used():
-            found += [one for raw in await engine.labelled(STATE, self.state) for one in _found(engine, raw)]
+            try:
+                found += [one for raw in await engine.labelled(STATE, self.state) for one in _found(engine, raw)]
+            except EngineError as problem:
+                _logger.warning("%s", problem)
+                self._silent.add(engine.address)
         return tuple(found)
+
+    def sure(self, revision: Revision) -> bool:
+        return self.engines.meant(self.spec(revision).container) not in self._silent
 
     async def retire(self, found: Found, within: timedelta) -> bool:
         """Stop it, keep the end of its log in a file, remove it. Whoever lost sight of it looks at every engine."""
-        handle = found.handle
-        name = handle.name if isinstance(handle, Handle) else name_of(self.state, found.revision, found.slot)
-        engines = (self.engines.at(handle.engine),) if isinstance(handle, Handle) else self.engines.used()
-        killed = False
-        for engine in engines:
-            if await engine.inspect(name) is None:
-                continue
-            await engine.stop(name, within)
-            seen = await engine.inspect(name)
-            killed = killed or (seen is not None and seen.killed)
-            await self._keep_log(engine, name, f"{found.revision}-{found.slot}")
-            await engine.remove(name)
-        return killed
+        handle, log = found.handle, f"{found.revision}-{found.slot}"
+        if isinstance(handle, Handle):
+            return bool(await self._retire_at(self.engines.at(handle.engine), handle.name, log, within))
+        ended: list[bool] = []
+        silent: EngineError | None = None
+        for engine in self.engines.used():
+            try:
+                killed = await self._retire_at(engine, name_of(self.state, found.revision, found.slot), log, within)
+                ended += [] if killed is None else [killed]
+            except EngineError as problem:
+                silent = problem
+        if silent is not None and not ended:
+            raise silent
+        return any(ended)
+
+    async def _retire_at(self, engine: Engine, name: str, log: str, within: timedelta) -> bool | None:
+        """Do so at one engine; say whether it had to be killed, None when it is not there."""
+        if await engine.inspect(name) is None:
+            return None
+        await engine.stop(name, within)
+        seen = await engine.inspect(name)
+        await self._keep_log(engine, name, log)
+        await engine.remove(name)
+        return seen is not None and seen.killed
 
     async def _keep_log(self, engine: Engine, container: str, name: str) -> None:
         """Keep the end of a log: why something failed is asked when its container has gone. A full disk keeps none."""

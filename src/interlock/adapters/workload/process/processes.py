@@ -54,6 +54,9 @@ class ProcessRuntime:
         found = [(one, one.label.removeprefix(f"{self._label}/")) for one in await self._host.find(f"{self._label}/")]
         return tuple(_found(one, name) for one, name in found if _is_instance(name))
 
+    def sure(self, revision: Revision) -> bool:
+        return True
+
     async def retire(self, found: Found, within: timedelta) -> bool:
         return isinstance(found.handle, Process) and await halt(self._host, found.handle, within)
 

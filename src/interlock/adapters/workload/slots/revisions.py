@@ -159,7 +159,7 @@ class Revisions:
         async with self._adopting:
             if self._adopted:
                 return
-            found = {runtime: await self._found(runtime) for runtime in self._runtimes}
+            found = {runtime: await runtime.find() for runtime in self._runtimes}
             self._running = {record.revision.name: self._restore(record) for record in self._records_on_disk()}
             for runtime, those in found.items():
                 self._match(runtime, those)
@@ -259,30 +259,22 @@ class Revisions:
         running.slots = {number: self._slot(running, number, place) for number, place in recorded.slots.items()}
         return running
 
-    async def _found(self, runtime: Runtime) -> tuple[Found, ...] | None:
-        """Return what is there, None when nobody can tell now."""
-        try:
-            return await runtime.find()
-        except WorkloadError as problem:
-            _logger.warning("%s", problem)
-            return None
-
-    def _match(self, runtime: Runtime, found: tuple[Found, ...] | None) -> None:
+    def _match(self, runtime: Runtime, found: tuple[Found, ...]) -> None:
         """Give each slot its instance; end those that no slot is meant to have, and the younger of two for one slot.
 
-        When nobody can tell what is there, what should run is believed to: probes say whether it does.
+        Where nobody can tell what is there, what should run is believed to: probes say whether it does.
         """
         mine = [running for running in self._running.values() if running.runtime is runtime]
         for running in mine:
             for slot in running.slots.values():
                 label = _label(running.revision, slot.number)
                 believed = [Found(running.revision.environment, running.revision.name, slot.number, None)]
-                living = [one for one in (found or ()) if _label_of(one) == label and one.alive]
-                for one in (believed if found is None else living)[:1]:
+                living = [one for one in found if _label_of(one) == label and one.alive]
+                for one in (living if runtime.sure(running.revision) else believed)[:1]:
                     slot.life = runtime.life(running.revision, slot.number, slot.place, one.handle)
                 if twice := living[1:]:
                     self._end(f"{label}#", self._halt_all(runtime, twice))
-        self._end_orphans(runtime, found or ())
+        self._end_orphans(runtime, found)
 
     def _end_orphans(self, runtime: Runtime, found: Iterable[Found]) -> None:
         meant = {_label(r.revision, number) for r in self._running.values() for number in r.slots}

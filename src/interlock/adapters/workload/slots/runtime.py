@@ -93,7 +93,10 @@ class Runtime(Protocol):
         """
 
     async def find(self) -> tuple[Found, ...]:
-        """Return every instance that is there, oldest first. Raises WorkloadError when nobody can tell."""
+        """Return every instance that is there, as far as that can be seen, oldest first."""
+
+    def sure(self, revision: Revision) -> bool:
+        """Say whether the revision's instances would have been among those found last: nothing kept us from seeing."""
 
     async def retire(self, found: Found, within: timedelta) -> bool:
         """End an instance and leave nothing of it but its log; say whether it had to be killed."""
