@@ -11,7 +11,8 @@ from tests.engine.stories import BAD, HASTY, Story, busy, play
 
 from interlock.core.conditions import Conditions
 from interlock.core.events import OrderKind
-from interlock.core.news import News
+from interlock.core.letter import text
+from interlock.core.news import Kind, News, news
 from interlock.core.on_call import OnCall, Person, Roster
 from interlock.core.phase import Phase
 from interlock.core.plan import Stage, StrategyName
@@ -118,6 +119,12 @@ def test_they_are_asked_to_acknowledge_each_by_a_link_of_their_own() -> None:
         await story.until(lambda: len(post.letters) == 2)
         for name, letter in post.letters:
             assert "within 15 min: interlock acknowledge --token TOKEN-" + name in letter.text
+        rollout = (await story.store.run(run))[-1]
+        plan = await story.store.plan(rollout.plan)
+        assert plan is not None
+        *_, held = news(plan, rollout, await story.store.entries(rollout.id))
+        assert held.kind is Kind.HELD, "and everybody else who is told is told what it waits for"
+        assert f"within 15 min: interlock acknowledge {run}\n" in text(held)
         await story.order(run, OrderKind.ACKNOWLEDGE)
         assert (await story.ends(run)).phase is Phase.SUCCEEDED
         await over(task)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from interlock.core.news import Kind, News
 from interlock.core.prose import lasting, moment
-from interlock.core.steps import Gate, SetFlag, SetWeight, Watch, spell
+from interlock.core.steps import Gate, GateName, SetFlag, SetWeight, Watch, spell
 from interlock.core.weight import ALL
 
 _LONGEST = 4_000
@@ -129,8 +129,7 @@ def _ways(news: News) -> list[str]:
         case Kind.WAITING:
             return [f"To go on: interlock resume {run}. After a day it goes back by itself", back]
         case Kind.HELD if isinstance(news.step, Gate):
-            wait = spell(news.step.patience)
-            return [f"It goes on by itself once that gate is open, and back when it is closed for {wait}", back]
+            return [_opens(news, news.step), back]
         case Kind.HELD:
             return [f"It goes on by itself once that is so. Without proof, on record: interlock promote {run}", back]
         case Kind.FAILED:
@@ -146,6 +145,14 @@ def _ways(news: News) -> list[str]:
         case Kind.STARTED:
             return [back]
     return []
+
+
+def _opens(news: News, gate: Gate) -> str:
+    """Say what opens a gate that holds."""
+    wait, declared = spell(gate.patience), news.rollout.stage.conditions.on_call
+    if gate.name is GateName.ON_CALL and declared is not None and declared.acknowledge:
+        return f"It goes on once one of those on call has said, within {wait}: interlock acknowledge {news.rollout.run}"
+    return f"It goes on by itself once that gate is open, and back when it is closed for {wait}"
 
 
 def _facts(news: News) -> list[str]:
