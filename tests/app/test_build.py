@@ -165,6 +165,15 @@ async def test_what_is_not_pushed_has_no_digest(here: Yard) -> None:
     assert await V2(here.registry.host).manifest(here.source.image.tagged("mine")) is None
 
 
+@pytest.mark.parametrize("given", [".", "{project}"])
+async def test_the_project_itself_stands_for_the_context_that_the_file_says(here: Yard, given: str) -> None:
+    here.write("app/Dockerfile", "FROM scratch\nCOPY inside.txt /\n")
+    here.write("app/inside.txt", "inside")
+    builds = here.builds(context="app")
+    built = await builds.docker_build_push(here.source.image.name, context=given.format(project=here.project))
+    assert "COPY inside.txt" in Path(built.log).read_text()
+
+
 async def test_a_stage_is_built_by_its_name(here: Yard) -> None:
     here.write("Dockerfile", "FROM scratch AS one\nCOPY app.txt /1\nFROM scratch\nCOPY app.txt /1\nCOPY app.txt /2\n")
     built = await here.builds(target="one").docker_build_push(here.source.image.name)

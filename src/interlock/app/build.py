@@ -96,15 +96,17 @@ class Builds:
     ) -> BuildResult:
         """Build an image and push it; return its name, the digest that its registry has for it, and the log's file.
 
-        `context` is a directory, seen from the project's own ("." is the file's, where it has that image); with `ref`
-        it is taken as it is in that git ref.
+        `context` is a directory, seen from the project's own, which stands for what interlock.yaml says where it has
+        that image; with `ref` it is taken as it is in that git ref.
         `secrets` are references (``env:NAME``, ``file:PATH``) by id. What is not given holds as interlock.yaml says.
         `again` builds also what the registry has already. Raises ImageError, ArtefactError or SecretError.
         """
         name, tag = _named(image, tag)
         source = self._settings(name, dockerfile, target, platforms, secrets, builder, cache)
         arguments = {**dict(source.arguments), **(build_args or {})}
-        directory = Path(source.root, source.context if context == "." else context).absolute()
+        directory = Path(source.root, context).absolute()
+        if directory.resolve() == Path(source.root).resolve():
+            directory = Path(source.root, source.context).absolute()
         files = await asyncio.to_thread(Context.of, directory, Path(source.repository or source.root), ref)
         content = await asyncio.to_thread(files.content, source.dockerfile)
         named = contexts.fingerprint(content, source, arguments)
