@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from interlock.config import flags
+from interlock.config.cohort import cohort
 from interlock.config.conditions import conditions
-from interlock.config.file import Environment
 from interlock.config.container import DockerBlock, container
+from interlock.config.file import Environment
 from interlock.config.hooks import hooks, migration
 from interlock.config.merge import merge
 from interlock.config.model import (
@@ -146,7 +147,7 @@ def _weights(chosen: Plain, pace: Pace) -> tuple[Weight, ...] | None:
 
 def _criteria(block: EnvironmentBlock, hold_at_most: timedelta, root: Path) -> Criteria:
     written, collects = block.criteria, _prometheus(block.metrics, root)
-    translated = {"without_proof", "baseline", "metrics"}
+    translated = {"without_proof", "baseline", "metrics", "cohort"}
     numbers = {name: getattr(written, name) for name in CriteriaBlock.model_fields if name not in translated}
     return Criteria(
         **numbers,
@@ -155,6 +156,7 @@ def _criteria(block: EnvironmentBlock, hold_at_most: timedelta, root: Path) -> C
         baseline=Control(written.baseline),
         metrics=tuple(_metric(name, one, block.metrics.path, collects) for name, one in written.metrics.items()),
         counted=_counted(block.metrics, collects),
+        cohort=cohort(written.cohort, block.metrics.path, collects),
     )
 
 
@@ -196,12 +198,10 @@ def _configuration(block: EnvironmentBlock, file: FileBlock) -> Configuration:
         drain_within=block.drain,
         stop_within=block.stop,
         protocol=protocol(block),
+        container=container(block.docker or DockerBlock()) if containerised(block, file) else None,
     )
 
-        container=container(block.docker or DockerBlock()) if containerised(block, file) else None,
 
-def protocol(block: EnvironmentBlock) -> Protocol:
-    """Return what an environment's instances speak: what is written, or what their readiness is asked by."""
 def containerised(block: EnvironmentBlock, file: FileBlock) -> bool:
     """Say whether instances run as containers here: where it is said, where it is said how, or of which image."""
     if block.platform is not None:
@@ -209,6 +209,8 @@ def containerised(block: EnvironmentBlock, file: FileBlock) -> bool:
     return block.docker is not None or file.image is not None
 
 
+def protocol(block: EnvironmentBlock) -> Protocol:
+    """Return what an environment's instances speak: what is written, or what their readiness is asked by."""
     if block.protocol is not None:
         return Protocol(block.protocol)
     return Protocol.GRPC if block.health.readiness.kind == "grpc" else Protocol.HTTP1

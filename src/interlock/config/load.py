@@ -106,7 +106,6 @@ def _read(path: Path) -> str:
         raise FileError(f"{path} cannot be read: {problem.strerror}") from problem
 
 
-def _conflicts(document: Document, name: str, block: EnvironmentBlock) -> Iterator[Problem]:
 def _released(document: Document, name: str, one: EnvironmentBlock, block: FileBlock) -> Iterator[Problem]:
     """Yield where what is released is not what runs: containers run an image, processes run files."""
     own = ("environments", name, "platform")
@@ -119,6 +118,7 @@ def _released(document: Document, name: str, one: EnvironmentBlock, block: FileB
         yield document.problem(place, text, at_key=True)
 
 
+def _conflicts(document: Document, name: str, block: EnvironmentBlock) -> Iterator[Problem]:
     """Yield what does not go together once the environment's settings have joined those of the top level."""
     for check in ("readiness", "liveness"):
         conflict = getattr(getattr(block.health, check), "conflict", None)
@@ -157,6 +157,8 @@ def _miscounted(document: Document, name: str, block: EnvironmentBlock) -> Itera
         yield document.problem(place, text)
     named = [one.requests, one.failures, one.latency]
     named += [text for each in block.criteria.metrics.values() for text in (each.bad, each.of, each.histogram)]
+    if block.criteria.cohort is not None:
+        named += [block.criteria.cohort.bad, block.criteria.cohort.of]
     for text in filter(None, named):
         if any(label.name == one.revision for label in Series.parse(text).labels):
             said = f"expected series without the label {one.revision}, which Interlock sets itself, found {text}"

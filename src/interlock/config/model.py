@@ -411,6 +411,9 @@ class CriteriaBlock(Block):
     metrics: dict[Name, MetricBlock] = Field(
         default_factory=dict, description="bad events that only the application counts, by a name of your choice"
     )
+    cohort: CohortBlock | None = Field(
+        None, description="while a flag is given to some users, judge those with it beside those without, by this"
+    )
 
     @model_validator(mode="after")
     def _names_of_their_own(self) -> Self:
@@ -440,10 +443,10 @@ class Settings(Block):
         description="what runs the instances: `process`, or `docker`, which is Podman too; by default `process`, and "
         "`docker` where an `image` is released",
     )
+    docker: DockerBlock | None = Field(None, description="how instances run as containers of an image")
     protocol: Literal["http1", "h2c", "grpc"] | None = Field(
         None,
         description="what an instance speaks on its port: `http1`, `h2c` (HTTP/2 without TLS) or `grpc`; "
-    docker: DockerBlock | None = Field(None, description="how instances run as containers of an image")
         "by default `http1`, and `grpc` where readiness is asked by it",
     )
     instances: int = Field(_configuration.instances, ge=1, le=1000, description="how many run at full strength")
