@@ -12,8 +12,9 @@ import pytest
 
 from interlock.adapters.store.sqlite import SQLite
 from interlock.app.flag_rollout import flag_rollout
-from interlock.app.flags import flags_first
+from interlock.app.flags import flags_first, toggle_feature_flag
 from interlock.app.planner import Planner
+from interlock.app.secrets import SecretError
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App, Blocked
 from interlock.config import File, load
@@ -22,7 +23,7 @@ from interlock.core.phase import Phase
 from interlock.core.plan import Plan, StrategyName
 from interlock.core.rollout import begin
 from interlock.core.steps import CaptureFlags, GateName, RestoreFlags, SetFlag, Watch
-from interlock.core.toggle import TogglingError
+from interlock.core.toggle import Toggle, Toggled, TogglingError
 from interlock.ports.flags import FlagsError
 from interlock.ports.store import Entry, Proof
 
@@ -205,3 +206,26 @@ async def test_where_nothing_was_released_no_flag_is_touched(tmp_path: Path) -> 
     project.state.make()
     SQLite(project.state.database).close()
     assert await flags_first(App(project.state), project.file) == ()
+
+
+async def test_to_turn_off_needs_no_token_at_hand_where_an_earlier_rollout_had_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEASH_TOKEN", "geheim-31415926")
+    flags = 'unleash: {url: "http://127.0.0.1:9", token: env:UNLEASH_TOKEN}'
+    project = await Project(tmp_path, PROJECT.replace('file: "{environment}.json"', flags)).released()
+    monkeypatch.delenv("UNLEASH_TOKEN")
+    asked: list[Toggle] = []
+
+    class Desk(App):
+        async def toggle(self, wanted: Toggle, within: timedelta) -> Toggled:
+            asked.append(wanted)
+            raise FlagsError("nobody listens there")
+
+    with pytest.raises(SecretError, match="UNLEASH_TOKEN is not set"):
+        await toggle_feature_flag(Desk(project.state), project.file, "new_feature", "enable", "production")
+    with pytest.raises(FlagsError, match="nobody listens"):
+        await toggle_feature_flag(Desk(project.state), project.file, "new_feature", "disable", "production")
+    (wanted,) = asked
+    fingerprint = getattr(wanted.flag.source, "token_secret", "")
+    assert (project.state.secrets / fingerprint).read_text() == "geheim-31415926"

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from interlock.app.planner import NONE, Excuse
-from interlock.app.secrets import keep
+from interlock.app.secrets import SecretError, keep
 from interlock.app.standing import known, sealed
 from interlock.app.state import StateDirectory
 from interlock.app.verbs import App, Blocked, KeeperError
-from interlock.config.file import File
+from interlock.config.file import Environment, File
 from interlock.core.conditions import Conditions
-from interlock.core.flag import OFF, Flag
+from interlock.core.flag import OFF, Flag, FlagSource, place
 from interlock.core.toggle import Action, Toggle, Toggled, sane, understood
 from interlock.ports.flags import FlagsError
 from interlock.ports.store import StoreError
@@ -45,10 +45,27 @@ async def toggle_feature_flag(
     name = sane(flag_name)
     meant, percentage = understood(action, rollout_percentage)
     where = known(file, environment)
-    one = Flag(name, sealed(app.state, where))
+    one = Flag(name, await _source(app, where, off=percentage == OFF))
     conditions = Conditions() if percentage == OFF else _asked(app.state, where.conditions, excuse)
     wanted = Toggle(file.service, environment, one, meant, percentage, app.by, app.channel, conditions, wait)
     return await app.toggle(wanted, _longest(wanted))
+
+
+async def _source(app: App, where: Environment, *, off: bool) -> FlagSource:
+    """Return where the flags are kept, with a token; to turn off, that of an earlier rollout does where none is set."""
+    try:
+        return sealed(app.state, where)
+    except SecretError:
+        if not off or where.flag_source is None:
+            raise
+        try:
+            earlier = (use.flag.source for one in await app.history(_HISTORY) for use in one.stage.flags)
+            known_by_then = next((one for one in earlier if place(one) == place(where.flag_source)), None)
+        except StoreError:
+            known_by_then = None
+        if known_by_then is None:
+            raise
+        return known_by_then
 
 
 async def flags_first(app: App, file: File) -> tuple[str, ...]:
