@@ -28,6 +28,7 @@ def main() -> int:
         place = Path(directory)
         with tools(place / "tools"), registry(place / "registry") as docked:
             here = yard(place / "yard", docked)
+            here.shell()
             here.write("Dockerfile", DOCKERFILE)
             ways = {"buildah build, buildah push": by_hand, "docker_build_push": by_us, "interlock build": by_command}
             took = measured(here, docked, ways)

@@ -58,6 +58,11 @@ class Yard:
         (self.project / name).parent.mkdir(parents=True, exist_ok=True)
         (self.project / name).write_text(content)
 
+    def shell(self) -> None:
+        """Put a busybox into the project, for what runs something."""
+        needed("busybox")
+        shutil.copy(str(shutil.which("busybox")), self.project / "busybox")
+
     def commit(self) -> str:
         """Commit all that is there; return the commit."""
         git(self.project, "add", "-A")
@@ -71,17 +76,11 @@ def git(place: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def busybox() -> Path:
-    needed("busybox")
-    return Path(str(shutil.which("busybox")))
-
-
 def yard(place: Path, registry: Docked, name: str = "t/shop") -> Yard:
     """Make a project that can be built, in a git repository."""
     project = place / "project"
     project.mkdir(parents=True)
     one = Yard(place, registry, ImageSource(Image(registry.host, name), str(project), builder="buildah"))
-    shutil.copy(busybox(), project / "busybox")
     one.write("Dockerfile", DOCKERFILE)
     one.write("app.txt", "one\n")
     git(project, "init", "-q")
