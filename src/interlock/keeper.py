@@ -131,8 +131,14 @@ class Keeper:
                 for gone in await self._parts.prune_migrations():
                     log.info("forgotten, as its rollout is: %s", gone)
             with contextlib.suppress(StoreError, WorkloadError):
-                for gone in await self._parts.prune_images(await needed_images(self._state, ports.store)):
-                    log.info("removed, as nobody needs it any more: image %s", gone)
+                await self._prune_images()
+
+    async def _prune_images(self) -> None:
+        """Remove images that nobody needs. A machine that another one leads knows of what runs alone, and keeps all."""
+        if self._hand is not None and self._hand.leader() is not None:
+            return
+        for gone in await self._parts.prune_images(await needed_images(self._state, self._parts.ports.store)):
+            log.info("removed, as nobody needs it any more: image %s", gone)
 
     async def _answer(self, verb: str, arguments: dict[str, Any]) -> Any:
         verbs: dict[str, Callable[..., Awaitable[Any]]] = {
