@@ -8,11 +8,13 @@ import typing
 from pathlib import Path
 
 import pytest
-from tests.config.test_load import TEN, one, read
+from tests.config.test_load import TEN, errors, one, read
 from tests.engine.stories import revision, stage
 
 from interlock.adapters.memory import EPOCH
 from interlock.adapters.notify.webhook import signature
+from interlock.app.announce import announced
+from interlock.app.state import StateDirectory
 from interlock.config import notify
 from interlock.core.channel import Apprise, Channel, DeploymentLog, Mail, Security, Webhook, references, sealed
 from interlock.core.news import Kind
@@ -116,6 +118,39 @@ def test_two_channels_of_one_name_are_refused(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_with_the_log_is_said(tmp_path: Path, docs: str, said: str) -> None:
     assert said in one(tmp_path, f"{TEN}docs: {docs}\n")
+
+
+@pytest.mark.parametrize(
+    ("links", "address"),
+    [
+        ("https://d.example.org/interlock/", "https://d.example.org/interlock"),
+        ("{url: 'http://127.0.0.1:7878'}", "http://127.0.0.1:7878"),
+    ],
+)
+def test_where_links_lead_is_an_address_that_is_part_of_the_plan_and_of_what_it_is_named_by(
+    tmp_path: Path, links: str, address: str
+) -> None:
+    file = read(tmp_path, f"{TEN}links: {links}\n")
+    plan = Plan("shop", "v2", (stage(revision("v2"), None),), EPOCH)
+    there = announced(plan, file, StateDirectory(tmp_path / "state"))
+    assert (file.links, there.links) == (address, address) and there.hash != plan.hash
+    assert restore(Plan, plain(there)) == there
+    old = {name: value for name, value in plain(plan).items() if name != "links"}
+    assert restore(Plan, old) == plan, "a plan from before there were links"
+
+
+@pytest.mark.parametrize(
+    ("links", "said"),
+    [
+        ("http://deploy.example.org", "begins with https:// (http:// only on this machine)"),
+        ("'https://user:geheim@deploy.example.org'", "without a user, a query or a fragment"),
+        ("'https://deploy.example.org/?a=b'", "without a user, a query or a fragment"),
+        ("{}", "links"),
+    ],
+)
+def test_a_link_that_others_could_read_or_that_leads_nowhere_is_refused(tmp_path: Path, links: str, said: str) -> None:
+    found = errors(tmp_path, f"{TEN}links: {links}\n")
+    assert any(said in one for one in found), found
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "notify.md").read_text()
