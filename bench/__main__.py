@@ -24,6 +24,7 @@ PARTS = {
     "alerts": "From a critical alert to no user on the canary",
     "simulate": "A thousand simulated rollouts",
     "images": "Building and pushing an image",
+    "mcp": "How long an agent waits",
 }
 TAKE_QUICK = ("zero_loss", "containers", "flags", "alerts")
 TABLES = ("zero_loss", "containers")

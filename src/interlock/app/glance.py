@@ -42,6 +42,10 @@ class Glance:
         told = await self._live()
         return look.seen(self._open(), run, told, self._as_told)
 
+    def newest(self, limit: int) -> tuple[Rollout, ...]:
+        """Return the newest rollouts, newest first; none where nothing was ever deployed."""
+        return self._open().rollouts(limit) if self._state.database.exists() else ()
+
     def forget(self) -> None:
         """Ask the keeper anew the next time: somebody has just changed something."""
         self._told_at = -1.0

@@ -60,7 +60,7 @@ class Guarded:
 
 def listen(port: int) -> socket.socket:
     """Open the port, any free one for 0; raises OSError when it is taken."""
-    line = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    line = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio lets answers wait
     line.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         line.bind((HOST, port))

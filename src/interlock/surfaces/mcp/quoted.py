@@ -62,17 +62,23 @@ class Veil:
         """Return a text that may be shown."""
         return _shown(text, self.values(), limit, lines)
 
-    def all(self, value: Any, field: str = "") -> Any:
+    def all(self, value: Any) -> Any:
         """Return the same for every text in a document of plain JSON."""
-        match value:
-            case str():
-                page = field in PAGES
-                return self.text(value, PAGE if page else TEXT, lines=page)
-            case dict():
-                return {self.text(str(name), 100): self.all(item, str(name)) for name, item in value.items()}
-            case list() | tuple():
-                return [self.all(item, field) for item in value]
-        return value
+        return _all(value, self.values(), "")
+
+
+def _all(value: Any, values: tuple[str, ...], field: str) -> Any:
+    match value:
+        case str():
+            page = field in PAGES
+            return _shown(value, values, PAGE if page else TEXT, page)
+        case dict():
+            return {
+                _shown(str(name), values, 100, False): _all(item, values, str(name)) for name, item in value.items()
+            }
+        case list() | tuple():
+            return [_all(item, values, field) for item in value]
+    return value
 
 
 @lru_cache(maxsize=4096)

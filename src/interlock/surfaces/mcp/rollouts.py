@@ -150,7 +150,7 @@ async def list_rollouts(
     call: Call, limit: Annotated[int, Field(ge=1, le=100, description="so many at most")] = 20
 ) -> Rollouts:
     """List the newest rollouts, newest first, over or not: which version, where, how it ended, and by whom."""
-    found = await call.desk.app.history(limit) if call.project.state.database.exists() else ()
+    found = call.project.glance.newest(limit)
     return Rollouts(
         rollouts=[
             Listed(
