@@ -10,7 +10,7 @@ from pathlib import Path
 
 from interlock.surfaces.cli.call import Call
 
-_HERE = frozenset({"init", "demo", "explain", "schema", "completion", "setup", "simulate", "build"})
+_HERE = frozenset({"init", "demo", "explain", "schema", "completion", "setup", "simulate", "build", "claude", "agents"})
 
 
 def home_of(call: Call) -> str:

@@ -22,6 +22,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "demo": "see a release go out, and a bad one taken back, on this machine",
         "explain": "say what a setting of the file means, and what holds without it",
         "schema": "write the JSON Schema of the file, for editors",
+        "claude": "let Claude Code deploy: agent, skills and hook, in a project or as a plugin",
+        "agents": "write AGENTS.md: how any agent deploys this project",
     },
     "Release": {
         "check": "ask every gate now",

@@ -1,0 +1,1 @@
+"""What is written for agents: their guide, the skills it names, and the hook that keeps them to Interlock."""
