@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from interlock.adapters.host.fleet.member import FarError
+from interlock.adapters.host.fleet.member import FarError, Lost
 from interlock.adapters.host.fleet.wire import moves
 from interlock.adapters.host.ssh import Ssh
 from interlock.adapters.inquiry import Rejected, Unreachable
@@ -117,12 +117,15 @@ class Road:
         except Rejected as no:
             raise FarError(hidden(str(no), ())) from no
         except HostError as problem:
-            raise FarError(str(problem)) from problem
+            self._there = ""
+            raise Lost(str(problem)) from problem
         except Unreachable as silence:
+            if isinstance(silence.__cause__, TimeoutError):  # late is not lost: a line that broke is found by ssh
+                raise FarError(f"its keeper has not answered within {within.total_seconds():g} s") from silence
             self._there = ""
             if again:
                 return await self._ask(verb, arguments, within, again=False)
-            raise FarError(f"its keeper does not answer: {silence}") from silence
+            raise Lost(f"its keeper does not answer: {silence}") from silence
 
     async def _open(self) -> None:
         """Have the socket forwarded; a keeper that does not run there is started."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from interlock.core.interlocks import Strength, World
 from interlock.core.plan import Stage
+from interlock.core.release import Revision
 from interlock.ports.calendar import Calendar
 from interlock.ports.checks import Checks
 from interlock.ports.clock import Clock
@@ -22,8 +23,8 @@ from interlock.ports.probe import Prober
 from interlock.ports.recordings import Recordings
 from interlock.ports.signatures import Signatures
 from interlock.ports.store import Store
-from interlock.ports.traffic import Traffic
-from interlock.ports.workload import Workload
+from interlock.ports.traffic import Traffic, TrafficError
+from interlock.ports.workload import Workload, WorkloadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +75,28 @@ class Deadline:
         return self.clock.monotonic() >= self.until
 
 
-async def look(ports: Ports, stage: Stage) -> World:
+async def look(ports: Ports, stage: Stage, *, back: bool = False) -> World:
     """Observe one environment now: the route in force, and how many instances of either revision can take requests.
 
-    An instance counts when it lives, answers our readiness probe, and the data plane itself finds it healthy.
+    An instance counts when it lives, answers our readiness probe, and the data plane itself finds it healthy. On the
+    way `back` a new side that cannot be seen, as on one of several machines, is taken to be whole: nothing of the way
+    back may hang on it.
     """
     strength = {}
     for revision in (stage.revision, stage.replaces):
         if revision is None:
             continue
-        healthy = await ports.traffic.healthy(revision.name)
-        instances = await ports.workload.instances(revision.name)
-        ready = sum(1 for one in instances if one.alive and one.ready and one.address in healthy)
-        strength[revision.name] = Strength(ready, revision.release.configuration.instances)
+        full = revision.release.configuration.instances
+        try:
+            strength[revision.name] = Strength(await _ready(ports, revision), full)
+        except (TrafficError, WorkloadError):
+            if not back or revision is not stage.revision:
+                raise
+            strength[revision.name] = Strength(full, full)
     return World(await ports.traffic.route(stage.environment), strength)
+
+
+async def _ready(ports: Ports, revision: Revision) -> int:
+    healthy = await ports.traffic.healthy(revision.name)
+    instances = await ports.workload.instances(revision.name)
+    return sum(1 for one in instances if one.alive and one.ready and one.address in healthy)

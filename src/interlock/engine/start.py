@@ -23,7 +23,7 @@ async def start(scene: Scene, step: Start) -> Outcome:
     deadline = Deadline.after(scene.ports.clock, step.within)
     while True:
         if scene.rollout().going_back:
-            await bounded(retreat(scene))
+            await _retreating(scene)
         missing = await _missing_instances(scene, revision, step.instances)
         if missing is None:
             return scene.done(f"{step}: ready and healthy at the data plane")
@@ -31,6 +31,14 @@ async def start(scene: Scene, step: Start) -> Outcome:
         if deadline.over or looping:
             return await _not_started(scene, step, looping or f"after {spell(step.within)}: {missing}")
         await scene.ports.clock.sleep(SOON)
+
+
+async def _retreating(scene: Scene) -> None:
+    """Take back what can be taken back already; what cannot yet, the next step takes back, or says so."""
+    try:
+        await bounded(retreat(scene))
+    except TrafficError as error:
+        scene.trouble = str(error)
 
 
 async def _missing_instances(scene: Scene, revision: Revision, instances: int) -> str | None:

@@ -99,7 +99,7 @@ async def take_back(scene: Scene, step: SetWeight) -> Outcome:
 async def retreat(scene: Scene) -> bool:
     """Take back as much as the old revision can carry; say whether that is everything."""
     stage = scene.rollout().stage
-    world = await look(scene.ports, stage)
+    world = await look(scene.ports, stage, back=True)
     if world.route == stage.retreat:
         return True
     target = interlocks.retreat(world, stage)

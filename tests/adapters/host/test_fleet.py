@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from interlock.adapters.host.fleet import Fleet, ManyMetrics, ManyTraffic, ManyWorkload, Member
+from interlock.adapters.host.fleet import Far, Fleet, ManyMetrics, ManyTraffic, ManyWorkload, Member, answer
+from interlock.adapters.host.fleet.member import Lost
 from interlock.adapters.host.fleet.wire import PORTS, answered, moves, question
 from interlock.adapters.host.local import LocalHost
 from interlock.core.record import plain
@@ -65,6 +68,12 @@ class Machine:
 
     async def in_flight(self, revision: str) -> dict[str, int]:
         return dict.fromkeys(self.admitted, 2)
+
+    async def prepare(self, route: Route) -> None:
+        self._works(TrafficError)
+
+    async def environments(self) -> tuple[str, ...]:
+        return ("production",)
 
     async def steer(self, route: Route) -> None:
         self._works(TrafficError)
@@ -213,3 +222,49 @@ def test_answers_come_back_as_they_were(name: str, value: object) -> None:
 
 def test_questions_carry_the_names_that_the_port_gives() -> None:
     assert question("traffic.drain", ("shop-1", ("a", "b"))) == {"revision": "shop-1", "addresses": ["a", "b"]}
+
+
+class Silent:
+    """A line that can be cut."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.cut, self._machine = False, machine
+
+    async def __call__(self, name: str, arguments: Any, within: object) -> Any:
+        if self.cut:
+            raise Lost("nobody answers")
+        port: Any = self._machine
+        ports = dict.fromkeys(("traffic", "workload", "metrics", "prober"), port)
+        return await answer(name, dict(arguments), ports)
+
+
+async def test_a_lost_machine_keeps_nothing_from_going_back_and_everything_from_going_on(
+    tmp_path: Path,
+) -> None:
+    a, b = Machine("a"), Machine("b")
+    line = Silent(b)
+    far = Far("ssh://b", line).member()
+    fleet = Fleet(LocalHost(), tmp_path / "fleet.json", a.member(), lambda: "ssh://a", lambda name: far)
+    traffic, workload = ManyTraffic(fleet), ManyWorkload(fleet)
+    await traffic.open("production", Entrance(80, hosts=HOSTS))
+    await traffic.prepare(Route("production", "shop-1"))
+    canary = replace(SHOP, name="shop-2")
+    for one in (SHOP, canary):
+        await workload.ensure(one, 1)
+    line.cut = True
+    with pytest.raises(WorkloadError, match="ssh://b: nobody answers"):
+        await workload.ensure(canary, 2)
+    assert far.lost
+    with pytest.raises(WorkloadError, match="ssh://b: nobody answers"):
+        await workload.instances("shop-2")
+    await workload.ensure(SHOP, 1)
+    (row,) = (one for one in await workload.instances("shop-1") if one.slot == 0)
+    assert row.address == "127.0.0.1:1000 at ssh://a" and row.ready
+    with pytest.raises(TrafficError, match="ssh://b: nobody answers"):
+        await traffic.fall_back("production")
+    assert a.route_now == Route("production", "old"), "it went back here, and is not proven for the lost one"
+    line.cut = False
+    async with asyncio.timeout(20):
+        while far.lost:
+            await asyncio.sleep(0.05)
+    assert (await workload.instances("shop-1"))[0].address.endswith("ssh://b")

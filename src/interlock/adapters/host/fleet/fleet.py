@@ -35,6 +35,7 @@ class Fleet:
         self._members: dict[str, Member] = {}
         self._opened: dict[str, tuple[str, ...]] | None = None
         self._homes: dict[str, str] = {}
+        self._stable: dict[str, str] = {}
 
     @property
     def own(self) -> Member:
@@ -50,6 +51,7 @@ class Fleet:
             known = json.loads(content) if content else {}
             self._opened = {name: tuple(hosts) for name, hosts in known.get("environments", {}).items()}
             self._homes = dict(known.get("revisions", {}))
+            self._stable = dict(known.get("stable", {}))
         return self._opened
 
     def settle(self, environment: str, hosts: tuple[str, ...]) -> None:
@@ -64,9 +66,16 @@ class Fleet:
             self._homes[revision] = environment
             self._keep()
 
+    def goes_back_to(self, environment: str, stable: str | None) -> None:
+        """Remember which revision is stable: what the way back leads to."""
+        if self.opened().get(environment) and stable and self._stable.get(environment) != stable:
+            self._stable[environment] = stable
+            self._keep()
+
     def leave(self, revision: str) -> None:
         """Forget a revision."""
         if self.opened() and self._homes.pop(revision, None) is not None:
+            self._stable = {name: one for name, one in self._stable.items() if one != revision}
             self._keep()
 
     def of(self, environment: str) -> tuple[Member, ...]:
@@ -74,10 +83,43 @@ class Fleet:
         return tuple(map(self.member, self.opened().get(environment, ()))) or (self.own,)
 
     def of_revision(self, revision: str) -> tuple[Member, ...]:
-        """Return the machines of a revision."""
+        """Return the machines of a revision. For the stable one these are those that answer.
+
+        A machine that is lost must not keep the others from going back: their old side is what it is on them. For every
+        other revision it counts, so that nothing goes forward without it.
+        """
         self.opened()
         home = self._homes.get(revision)
-        return self.of(home) if home is not None else (self.own,)
+        if home is None:
+            return (self.own,)
+        members = self.of(home)
+        return self.present(members) if self._stable.get(home) == revision else members
+
+    def alone(self, revision: str) -> bool:
+        """Say whether a revision runs on this machine and on no other."""
+        self.opened()
+        home = self._homes.get(revision)
+        return home is None or self.of(home) == (self.own,)
+
+    def present(self, members: tuple[Member, ...]) -> tuple[Member, ...]:
+        """Return the machines that answer; all of them when none does."""
+        return tuple(one for one in members if not one.lost) or members
+
+    async def each(
+        self, revision: str, ask: Callable[[Member], Awaitable[T]], error: type[Exception]
+    ) -> tuple[tuple[Member, ...], tuple[T, ...]]:
+        """Ask every machine of a revision; return the machines and what they said.
+
+        When one was lost in the middle of it, and may be, the others are asked once more: every verb names a state.
+        """
+        members = self.of_revision(revision)
+        try:
+            return members, await everywhere(members, ask, error)
+        except error:
+            left = self.of_revision(revision)
+            if left == members:
+                raise
+            return left, await everywhere(left, ask, error)
 
     def all(self) -> tuple[Member, ...]:
         """Return every machine of every environment, this one first."""
@@ -93,7 +135,7 @@ class Fleet:
         return self._members[name]
 
     def _keep(self) -> None:
-        content = {"environments": self._opened, "revisions": self._homes}
+        content = {"environments": self._opened, "revisions": self._homes, "stable": self._stable}
         self._host.write(self._file, json.dumps(content, indent=1).encode(), mode=0o600, durable=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from interlock.ports.workload import Workload, WorkloadError
 _SOON, _LONG = timedelta(seconds=10), timedelta(minutes=2)
 _ENDS = timedelta(minutes=20)
 _COUNTS_WITHIN = timedelta(seconds=2)
+_SEEKS_EVERY = timedelta(seconds=2)
 
 
 class Call(Protocol):
@@ -33,6 +35,10 @@ class FarError(Exception):
     """The other machine could not be asked, or would not; the message says which, why, and what to do."""
 
 
+class Lost(FarError):
+    """The other machine does not answer at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One machine and its adapters. `name` is its address, as the file has it."""
@@ -42,26 +48,54 @@ class Member:
     workload: Workload
     metrics: Metrics
     prober: Prober
+    far: Far | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it did not answer when it was last asked, and does not yet."""
+        return self.far is not None and self.far.lost is not None
 
 
 class Far:
-    """Another machine's adapters, by its keeper. Each error is the port's own, and says at which machine."""
+    """Another machine's adapters, by its keeper. Each error is the port's own, and says at which machine.
+
+    One that does not answer is lost: until it answers again nobody waits for it, and every call of it fails at once.
+    """
 
     def __init__(self, name: str, call: Call) -> None:
         self.name, self._call = name, call
+        self.lost: Lost | None = None
+        self._seeking: asyncio.Task[None] | None = None
 
     def member(self) -> Member:
         """Return it as one of several."""
-        return Member(self.name, FarTraffic(self), FarWorkload(self), FarMetrics(self), FarProber(self))
+        return Member(self.name, FarTraffic(self), FarWorkload(self), FarMetrics(self), FarProber(self), self)
 
     async def ask(self, name: str, error: type[Exception], within: timedelta, *arguments: Any) -> Any:
         """Call one verb of a port there."""
         try:
+            if self.lost is not None:
+                raise self.lost
             record = await self._call(name, wire.question(name, arguments), within)
         except FarError as problem:
+            if isinstance(problem, Lost) and self.lost is None:
+                self.lost = problem
+                self._seeking = asyncio.create_task(self._seek())
             said = str(problem)
             raise error(said if said.startswith(self.name) else f"{self.name}: {said}") from problem
         return wire.answered(name, record)
+
+    async def _seek(self) -> None:
+        """Ask until it answers again, be it with a no."""
+        while self.lost is not None:
+            await asyncio.sleep(_SEEKS_EVERY.total_seconds())
+            try:
+                await self._call("workload.environments", {}, _SOON)
+                self.lost = None
+            except Lost as still:
+                self.lost = still
+            except FarError:
+                self.lost = None
 
 
 class FarTraffic:

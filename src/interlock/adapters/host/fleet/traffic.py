@@ -11,6 +11,7 @@ from interlock.adapters.host.fleet.workload import rows
 from interlock.core.release import Entrance, Revision
 from interlock.core.route import Route
 from interlock.ports.traffic import TrafficError, Verified
+from interlock.ports.workload import WorkloadError
 
 
 class ManyTraffic:
@@ -24,26 +25,26 @@ class ManyTraffic:
         await everywhere(self._fleet.of(environment), lambda one: one.traffic.open(environment, entrance), TrafficError)
 
     async def admit(self, revision: Revision, addresses: tuple[str, ...]) -> None:
-        self._fleet.lodge(revision.name, revision.environment)
-        members = self._fleet.of(revision.environment)
-        await everywhere(
-            members, lambda one: one.traffic.admit(revision, self._on(one, members, addresses)), TrafficError
+        name = revision.name
+        self._fleet.lodge(name, revision.environment)
+        await self._fleet.each(
+            name, lambda one: one.traffic.admit(revision, self._on(one, name, addresses)), TrafficError
         )
 
     async def healthy(self, revision: str) -> frozenset[str]:
-        members = self._fleet.of_revision(revision)
-        found = await everywhere(members, lambda one: one.traffic.healthy(revision), TrafficError)
-        if self._alone(members):
+        members, found = await self._fleet.each(revision, lambda one: one.traffic.healthy(revision), TrafficError)
+        if self._fleet.alone(revision):
             return found[0]
         well = {one.name: addresses for one, addresses in zip(members, found, strict=True)}
         return frozenset(
-            row for row in await self._rows(revision, members) if all(parted(row, name) in well[name] for name in well)
+            row for row in await self._rows(revision) if all(parted(row, name) in well[name] for name in well)
         )
 
     async def steer(self, route: Route) -> None:
         await everywhere(self._fleet.of(route.environment), lambda one: one.traffic.steer(route), TrafficError)
 
     async def prepare(self, route: Route) -> None:
+        self._fleet.goes_back_to(route.environment, route.stable)
         await everywhere(self._fleet.of(route.environment), lambda one: one.traffic.prepare(route), TrafficError)
 
     async def fall_back(self, environment: str) -> Route:
@@ -56,7 +57,7 @@ class ManyTraffic:
 
         `verify` says then that they differ, and the step is taken again on all.
         """
-        members = self._fleet.of(environment)
+        members = self._fleet.present(self._fleet.of(environment))
         routes = await everywhere(members, lambda one: one.traffic.route(environment), TrafficError)
         known = [route for route in routes if route is not None]
         return _furthest(known) if known else None
@@ -78,26 +79,23 @@ class ManyTraffic:
         )
 
     async def drain(self, revision: str, addresses: tuple[str, ...]) -> None:
-        members = self._fleet.of_revision(revision)
-        await everywhere(
-            members, lambda one: one.traffic.drain(revision, self._on(one, members, addresses)), TrafficError
+        await self._fleet.each(
+            revision, lambda one: one.traffic.drain(revision, self._on(one, revision, addresses)), TrafficError
         )
 
     async def in_flight(self, revision: str) -> Mapping[str, int]:
-        members = self._fleet.of_revision(revision)
-        found = await everywhere(members, lambda one: one.traffic.in_flight(revision), TrafficError)
-        if self._alone(members):
+        members, found = await self._fleet.each(revision, lambda one: one.traffic.in_flight(revision), TrafficError)
+        if self._fleet.alone(revision):
             return found[0]
         named = {one.name: flight for one, flight in zip(members, found, strict=True)}
         return {
             row: sum(flight.get(parted(row, name) or "", 0) for name, flight in named.items())
-            for row in await self._rows(revision, members)
+            for row in await self._rows(revision)
         }
 
     async def dismiss(self, revision: str, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        members = self._fleet.of_revision(revision)
-        found = await everywhere(
-            members, lambda one: one.traffic.dismiss(revision, self._on(one, members, addresses)), TrafficError
+        members, found = await self._fleet.each(
+            revision, lambda one: one.traffic.dismiss(revision, self._on(one, revision, addresses)), TrafficError
         )
         return _named(members, found)
 
@@ -118,17 +116,19 @@ class ManyTraffic:
     async def close(self, within: timedelta) -> None:
         await self._fleet.own.traffic.close(within)
 
-    def _alone(self, members: tuple[Member, ...]) -> bool:
-        return members == (self._fleet.own,)
-
-    def _on(self, one: Member, members: tuple[Member, ...], addresses: Iterable[str]) -> tuple[str, ...]:
+    def _on(self, one: Member, revision: str, addresses: Iterable[str]) -> tuple[str, ...]:
         """Return the addresses as that machine has them."""
-        if self._alone(members):
+        if self._fleet.alone(revision):
             return tuple(addresses)
         return tuple(own for address in addresses if (own := parted(address, one.name)) is not None)
 
-    async def _rows(self, revision: str, members: tuple[Member, ...]) -> tuple[str, ...]:
-        found = await everywhere(members, lambda one: one.workload.instances(revision), TrafficError)
+    async def _rows(self, revision: str) -> tuple[str, ...]:
+        try:
+            members, found = await self._fleet.each(
+                revision, lambda one: one.workload.instances(revision), WorkloadError
+            )
+        except WorkloadError as error:
+            raise TrafficError(str(error)) from error
         return tuple(row.address for row in rows(members, found))
 
 

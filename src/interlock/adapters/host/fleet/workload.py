@@ -16,31 +16,29 @@ class ManyWorkload:
 
     async def fetch(self, revision: Revision) -> None:
         self._fleet.lodge(revision.name, revision.environment)
-        members = self._fleet.of(revision.environment)
-        await everywhere(members, lambda one: one.workload.fetch(revision), WorkloadError)
+        await self._fleet.each(revision.name, lambda one: one.workload.fetch(revision), WorkloadError)
 
     async def ensure(self, revision: Revision, instances: int) -> None:
         self._fleet.lodge(revision.name, revision.environment)
-        members = self._fleet.of(revision.environment)
-        await everywhere(members, lambda one: one.workload.ensure(revision, instances), WorkloadError)
+        await self._fleet.each(revision.name, lambda one: one.workload.ensure(revision, instances), WorkloadError)
 
     async def launchable(self, revision: Revision) -> None:
         members = self._fleet.of(revision.environment)
         await everywhere(members, lambda one: one.workload.launchable(revision), WorkloadError)
 
     async def instances(self, revision: str) -> tuple[Instance, ...]:
-        members = self._fleet.of_revision(revision)
-        found = await everywhere(members, lambda one: one.workload.instances(revision), WorkloadError)
-        return found[0] if members == (self._fleet.own,) else rows(members, found)
+        members, found = await self._fleet.each(revision, lambda one: one.workload.instances(revision), WorkloadError)
+        return found[0] if self._fleet.alone(revision) else rows(members, found)
 
     async def environments(self) -> tuple[str, ...]:
-        found = await everywhere(self._fleet.all(), lambda one: one.workload.environments(), WorkloadError)
+        found = await everywhere(
+            self._fleet.present(self._fleet.all()), lambda one: one.workload.environments(), WorkloadError
+        )
         return tuple(dict.fromkeys(name for names in found for name in names))
 
     async def revisions(self, environment: str) -> tuple[Revision, ...]:
-        found = await everywhere(
-            self._fleet.of(environment), lambda one: one.workload.revisions(environment), WorkloadError
-        )
+        members = self._fleet.present(self._fleet.of(environment))
+        found = await everywhere(members, lambda one: one.workload.revisions(environment), WorkloadError)
         return tuple({revision.name: revision for revisions in found for revision in revisions}.values())
 
     async def stop(self, revision: str, slots: tuple[int, ...]) -> tuple[int, ...]:
