@@ -220,10 +220,11 @@ class Podman(Engine):
 
 
 class Registry:
-    """A registry of loopback, which speaks plain HTTP."""
+    """A registry of loopback, which speaks plain HTTP. `users` are lines of htpasswd, `data` where it keeps what."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, users: str = "", data: Path | None = None) -> None:
         self.place, self.port = place, _free_port()
+        self._users, self.data = users, data or place / "data"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -231,12 +232,15 @@ class Registry:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        settings = {
+        settings: dict[str, object] = {
             "version": 0.1,
             "log": {"level": "warn"},
-            "storage": {"filesystem": {"rootdirectory": f"{self.place}/data"}, "delete": {"enabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(self.data)}, "delete": {"enabled": True}},
             "http": {"addr": self.host},
         }
+        if self._users:
+            (self.place / "users").write_text(self._users)
+            settings["auth"] = {"htpasswd": {"realm": "a test", "path": f"{self.place}/users"}}
         (self.place / "registry.yml").write_text(json.dumps(settings))
         argv = ("docker-registry", "serve", f"{self.place}/registry.yml")
         self._process = _started(argv, self.place / "log", dict(os.environ))
@@ -247,7 +251,7 @@ class Registry:
 
     def _answers(self) -> bool:
         with suppress(OSError):
-            return self._send("GET", "/v2/", b"")[0] == 200
+            return self._send("GET", "/v2/", b"")[0] in (200, 401)
         return False
 
     def end(self) -> None:

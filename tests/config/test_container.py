@@ -10,6 +10,7 @@ from interlock.config import File, FileError
 from interlock.config.document import parse
 from interlock.config.load import understand
 from interlock.core.container import Container, Log, Reach, SecretsAs
+from interlock.core.release import Artefact
 
 HEAD = "service: shop\nimage: registry.example.com/acme/shop\n"
 TAIL = "environments:\n  staging: {port: 8001}\n  production: {port: 8000}\n"
@@ -23,6 +24,19 @@ def file(*more: str, head: str = HEAD) -> File:
 def test_an_image_alone_runs_as_containers_by_its_own_command() -> None:
     configuration = file().production.configuration
     assert configuration.container == Container() and configuration.command == ()
+
+
+def test_whoever_the_registry_is_told_we_are_pulls_too() -> None:
+    head = (
+        "service: shop\nimage:\n  name: registry.example.com/acme/shop\n"
+        "  registry: {user: ci, password: file:secrets/registry}\n"
+    )
+    production = file(head=head).production
+    assert production.login_references() == ("file:/project/secrets/registry",)
+    digest = f"sha256:{'ab' * 32}"
+    release = production.release("v1", Artefact(digest, f"x/y@{digest}"), {"file:/project/secrets/registry": "f1"})
+    assert release.configuration.container == Container(login=("ci", "f1"))
+    assert file().production.login_references() == ()
 
 
 def test_every_setting_of_a_container_gets_into_the_release() -> None:

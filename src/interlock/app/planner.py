@@ -233,6 +233,7 @@ class Planner:
         self, store: SQLite, version: str, artefact: Artefact, excuse: Excuse, *, first: bool, restart: bool
     ) -> Plan | AlreadyRunning:
         references = [r for one in self._file.environments for _, r in one.secret_references()]
+        references += [r for one in self._file.environments for r in one.login_references()]
         references += [r for one in self._file.environments for r in one.conditions.references()]
         references += [r for one in self._file.environments if one.criteria for r in one.criteria.references()]
         references += [r for one in self._file.environments for hook in one.hooks for r in hook.references()]

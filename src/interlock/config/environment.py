@@ -31,6 +31,7 @@ from interlock.config.model import (
     StickyBlock,
     StrategyBlock,
 )
+from interlock.core.container import Container
 from interlock.core.criteria import Control, Criteria, WithoutProof
 from interlock.core.health import GRPC_HEALTH, Identify, Probe, ProbeKind, SmokeTest
 from interlock.core.load import GRPC, Recipe
@@ -77,7 +78,7 @@ def environment(file: FileBlock, name: str, block: EnvironmentBlock, root: Path)
         weights=_weights(block.strategy.chosen, pace),
         pace=pace,
         criteria=_criteria(block, pace.hold_at_most, root) if pace.judged else None,
-        configuration=_configuration(block, file),
+        configuration=_configuration(block, file, root),
         references=tuple((variable, _absolute(r, root)) for variable, r in sorted(block.secrets.items())),
         conditions=conditions(block.gates, root),
         hooks=hooks(block.hooks, root),
@@ -198,8 +199,16 @@ def _configuration(block: EnvironmentBlock, file: FileBlock) -> Configuration:
         drain_within=block.drain,
         stop_within=block.stop,
         protocol=protocol(block),
-        container=container(block.docker or DockerBlock()) if containerised(block, file) else None,
+        container=_container(block, file, root) if containerised(block, file) else None,
     )
+
+
+def _container(block: EnvironmentBlock, file: FileBlock, root: Path) -> Container:
+    made = container(block.docker or DockerBlock())
+    registry = file.image.registry if file.image is not None else None
+    if registry is None or registry.password is None:
+        return made
+    return replace(made, login=(registry.user, _absolute(registry.password, root)))
 
 
 def containerised(block: EnvironmentBlock, file: FileBlock) -> bool:

@@ -64,6 +64,11 @@ class Environment:
         """Return (variable, reference): ``env:NAME``, or ``file:PATH`` with an absolute path."""
         return self.references
 
+    def login_references(self) -> tuple[str, ...]:
+        """Return the password by which images are pulled, if there is one."""
+        container = self.configuration.container
+        return (container.login[1],) if container is not None and container.login[1] else ()
+
     def release(self, version: str, artefact: Artefact, secrets: Mapping[str, str]) -> Release:
         """Make the release of an artefact here; `secrets` has the fingerprint of each reference.
 
@@ -71,6 +76,9 @@ class Environment:
         """
         fingerprints = tuple((variable, secrets[reference]) for variable, reference in self.references)
         configuration = replace(self.configuration, secrets=fingerprints)
+        if (container := configuration.container) is not None and container.login[1]:
+            login = (container.login[0], secrets[container.login[1]])
+            configuration = replace(configuration, container=replace(container, login=login))
         return Release(self.service, version, artefact, configuration, self.common)
 
 

@@ -40,7 +40,8 @@ class Container:
 
     `engine` is its address (``unix:///run/docker.sock``), "" for the one that is found. The program listens on `port`
     in the container (on the host's network on the port in `PORT`). `entrypoint` is None for the image's own; `user`,
-    `tmpfs` and `volumes` are as ``docker run`` has them, `cpus` in cores. `ulimits` are (name, soft, hard). The images
+    `tmpfs` and `volumes` are as ``docker run`` has them, `cpus` in cores. `login` is who pulls: a user, and the password by
+    reference in a file, by its keyed fingerprint in a release; without a user, whom `docker login` left. `ulimits` are (name, soft, hard). The images
     of the last `keep_images` proven releases stay on the machine.
     """
 
@@ -65,3 +66,4 @@ class Container:
     log: Log = Log()
     secrets: SecretsAs = SecretsAs.ENV
     keep_images: int = 5
+    login: tuple[str, str] = ("", "")

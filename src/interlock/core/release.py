@@ -197,10 +197,14 @@ def naming(value: object) -> Any:
 
 _LATER = (("protocol", Protocol.HTTP1.value), ("grpc", None), ("container", None))
 
+# Whoever pulls an image: it is the same image.
+_UNNAMED = frozenset({"login"})
+
 
 def _without_later(record: Any) -> Any:
     if isinstance(record, dict):
-        return {key: _without_later(item) for key, item in record.items() if (key, item) not in _LATER}
+        kept = {key: item for key, item in record.items() if key not in _UNNAMED and (key, item) not in _LATER}
+        return {key: _without_later(item) for key, item in kept.items()}
     return [_without_later(item) for item in record] if isinstance(record, list) else record
 
 

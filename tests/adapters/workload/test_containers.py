@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.adapters.registry.registries import HTPASSWD, PASSWORD, USER
 from tests.adapters.workload.sites import ContainerSite, all_ready, nobody, seen, until
-from tests.engines import Harbour, container
+from tests.engines import Harbour, Registry, container
 
 from interlock.adapters.clock import SystemClock
 from interlock.adapters.host.local import LocalHost
@@ -270,3 +271,33 @@ async def test_images_that_nobody_needs_go_and_those_that_we_did_not_pull_stay(d
     await elsewhere.fetch(two)  # it was there already
     assert await elsewhere.runtime.prune(()) == ()
     assert await workload.runtime.prune(()) == (f"{dock.registry.host}/t/web@{other.digest}",)
+
+
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+async def test_an_image_is_pulled_as_whoever_the_file_says(harbour: Harbour, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "registry"
+    place.mkdir()
+    guarded = Registry(place, HTPASSWD, harbour.registry.data)
+    guarded.start()
+    site = ContainerSite(tmp_path, harbour.engine(kind), harbour.registry)
+    artefact = site.artefact
+    try:
+        (tmp_path / "secrets" / "f1").write_text(PASSWORD)
+        there = replace(artefact, source=artefact.source.replace(harbour.registry.host, guarded.host))
+        workload, one = site.workload(), site.revision()
+        one = replace(one, release=replace(one.release, artefact=there))
+        with pytest.raises(WorkloadError, match=r"cannot be pulled: .*(unauthorized|authentication|no basic auth)"):
+            await workload.fetch(one)
+        (tmp_path / "secrets" / "f2").write_text("wrong")
+        for secret in ("f2", "f1"):
+            own = replace(container(site.engine), login=(USER, secret))
+            release = replace(one.release, configuration=replace(one.release.configuration, container=own))
+            assert release.identity == one.release.identity, "whoever pulls it, it is the same release"
+            if secret == "f1":
+                await workload.fetch(replace(one, release=release))
+            else:
+                with pytest.raises(WorkloadError, match="cannot be pulled"):
+                    await workload.fetch(replace(one, release=release))
+    finally:
+        guarded.end()
+        await site.end()

@@ -57,13 +57,13 @@ class ContainerRuntime:
     async def fetch(self, revision: Revision) -> None:
         """Have the image at the engine."""
         spec = self.spec(revision)
-        await self.images.have(self.engines.of(spec.container), spec.image)
+        await self.images.have(self.engines.of(spec.container), spec.image, spec.login())
 
     async def launchable(self, revision: Revision) -> None:
         """Have the image at the engine, and say when a secret is missing."""
         spec = self.spec(revision)
         spec.body(0, Place(0))
-        await self.images.have(self.engines.of(spec.container), spec.image)
+        await self.images.have(self.engines.of(spec.container), spec.image, spec.login())
 
     async def place(self, revision: Revision, taken: Collection[Place]) -> Place:
         container = self.spec(revision).container
@@ -104,7 +104,7 @@ class ContainerRuntime:
         return seen
 
     async def _create(self, engine: Engine, spec: Spec, slot: int, place: Place) -> None:
-        await self.images.have(engine, spec.image)
+        await self.images.have(engine, spec.image, spec.login())
         way = reached(spec.container, place)
         if way is not Reach.HOST:
             await self.network(engine).made()

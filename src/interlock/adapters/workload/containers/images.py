@@ -27,8 +27,10 @@ class Images:
         self._host, self._directory, self._credentials = host, directory, credentials
         self._pulling: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    async def have(self, engine: Engine, image: Image) -> None:
+    async def have(self, engine: Engine, image: Image, login: Credential | None = None) -> None:
         """Have an image at an engine, by its digest. Whoever is cancelled while it is pulled does not end the pull.
+
+        `login` is who pulls; without it whoever we are to that registry otherwise.
 
         Raises WorkloadError.
         """
@@ -36,14 +38,14 @@ class Images:
         if key not in self._pulling:
             if await engine.has(image.pinned):
                 return
-            task = self._pulling[key] = asyncio.create_task(self._pull(engine, image))
+            task = self._pulling[key] = asyncio.create_task(self._pull(engine, image, login))
             task.add_done_callback(lambda _: self._pulling.pop(key, None))
         await asyncio.shield(self._pulling[key])
 
-    async def _pull(self, engine: Engine, image: Image) -> None:
+    async def _pull(self, engine: Engine, image: Image, login: Credential | None) -> None:
         self._host.write(self._file(image), f"{engine.address} {image.pinned}\n".encode(), mode=0o600)
         try:
-            credential = await self._credentials(image.registry, image.repository)
+            credential = login or await self._credentials(image.registry, image.repository)
         except ImageError as error:
             raise WorkloadError(f"{image.pinned} cannot be pulled: {error}") from error
         await engine.pull(image.name, image.digest, credential, plain=on_loopback(image.registry))

@@ -16,6 +16,7 @@ from interlock.core.container import Container, Reach, SecretsAs
 from interlock.core.image import Image, image_of
 from interlock.core.release import Revision
 from interlock.ports.host import Host
+from interlock.ports.images import Credential
 from interlock.ports.workload import WorkloadError
 
 LABEL = "io.interlock"
@@ -95,6 +96,11 @@ class Spec:
             "INTERLOCK_REVISION": self.revision.name,
             "INTERLOCK_VERSION": release.version,
         }
+
+    def login(self) -> Credential | None:
+        """Return who pulls the image, where the file says so. Raises WorkloadError when the password is missing."""
+        user, password = self.container.login
+        return Credential(user, self._secret("the registry's password", password)) if user else None
 
     def hidden(self) -> tuple[str, ...]:
         """Return what no reason may show."""
