@@ -38,6 +38,10 @@ class Machine:
         """As interlock.yaml names it."""
         return f"ssh://{os.environ.get('USER') or 'root'}@{self.address}:{self.port}"
 
+    def state(self, service: str) -> Path:
+        """Return where it keeps a project's state."""
+        return self.place / "state" / "interlock" / service
+
 
 class Lan:
     """Some machines, and the one that the test itself is."""

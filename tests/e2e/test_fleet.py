@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 from tests.e2e.lan import TOKEN, Laptop, a_fleet
 from tests.sshd import Lan, Machine
 
+from interlock import twin
 from interlock.adapters.http import Connection, HttpError, ask
+from interlock.app.state import StateDirectory
 
 pytestmark = pytest.mark.timeout(300)
 SOON = timedelta(seconds=10)
@@ -38,6 +43,7 @@ async def test_hosts_take_a_release_together_whichever_laptop_types_and_one_that
         status, said = await laptop.run("deploy", "./app", within=200)
         assert status == 3 and f"{machines[1].url}: spoilt" in said, said
         assert await versions(laptop.port, machines) == ["v2", "v2"]
+        assert re.search(rf"✔ host +{machines[1].url}: .* epoch 2", (await laptop.run("doctor"))[1])
         failed = [what for one in users for what in await one.end()]
         assert failed == [] and all(one.answered > 50 for one in users)
         everything_lies_where_it_belongs(lan, machines, laptop)
@@ -55,14 +61,17 @@ async def the_lid_closes_and_the_other_laptop_sees_it_go_on(lan: Lan, laptop: La
     assert status == 4 and re.search("a rollout under way: shop-2", refused), refused
     lid.cancel()  # the lid closes: all that ran on the laptop is killed
     await asyncio.gather(lid, return_exceptions=True)
+    keeper = twin.process_of(StateDirectory(lan.machines[0].state("shop")).runtime, "keeper")
+    assert keeper is not None
+    os.kill(keeper, SIGKILL)  # and so is the keeper: the next one leads the other machine under an epoch of its own
     status, said = await other.run("status", "--watch", "--timeout", "100s")
     assert status == 0 and "runs in production" in said, said
 
 
 def everything_lies_where_it_belongs(lan: Lan, machines: list[Machine], laptop: Laptop) -> None:
-    home, other = (one.place / "state" / "interlock" / "shop" for one in machines)
+    home, other = (one.state("shop") for one in machines)
     assert not [*laptop.place.rglob("interlock.db")], "the records are on the first machine"
-    assert (other / "led").exists() and not (home / "led").exists()
+    assert json.loads((other / "led").read_text())["epoch"] == 2 and not (home / "led").exists()
     for state in (home, other):
         assert (state / "envoy" / "lds.json").exists(), "each has an Envoy of its own"
     where = {path for path in lan.place.rglob("*") if path.is_file() and TOKEN in path.read_text(errors="replace")}
