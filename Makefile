@@ -67,7 +67,7 @@ bench-judge: $(DEV)
 PARTS := wrk:wrk prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager ssh-keygen:openssh-client curl:curl \
 	bash:bash mount:mount unshare:util-linux \
 	buildah:buildah docker-registry:docker-registry dockerd:docker.io podman:podman runc:runc iptables:iptables \
-	busybox:busybox-static sshd:openssh-server openssl:openssl pg_ctlcluster:postgresql npm:npm
+	busybox:busybox-static sshd:openssh-server openssl:openssl ip:iproute2 pg_ctlcluster:postgresql npm:npm
 MISSING = $(shell for part in $(PARTS); do command -v $${part%%:*} >/dev/null || echo $${part##*:}; done)
 # Debian starts what it installs: for that time nothing may be started, and nothing is at the next boot.
 POLICY := /usr/sbin/policy-rc.d
