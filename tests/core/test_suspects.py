@@ -16,6 +16,7 @@ from interlock.core.conditions import Conditions, Override
 from interlock.core.events import OrderKind
 from interlock.core.flag import FlagState
 from interlock.core.incident import incident_report, is_incident
+from interlock.core.phase import Phase
 from interlock.core.record import plain
 from interlock.core.release import Artefact, Configuration
 from interlock.core.report import deployment_report
@@ -155,6 +156,9 @@ def test_an_abort_is_an_incident_and_making_way_for_a_newer_release_is_none() ->
     assert is_incident(aborted.accounts[-1].rollout)
     superseded: Account = told(order=OrderKind.SUPERSEDE).accounts[-1]
     assert superseded.rollout.going_back and not is_incident(superseded.rollout)
+    refused = replace(aborted.accounts[-1].rollout, turned_at=0, phase=Phase.ROLLED_BACK)
+    assert not refused.exposed and not is_incident(refused), "a gate stayed closed, say"
+    assert is_incident(replace(refused, quarantine=True)) and is_incident(replace(refused, phase=Phase.FAILED))
     assert "none is asked for: it made way for a newer release" in incident_report(aborted.plan, [superseded], NOW), (
         "its report is written all the same"
     )

@@ -31,9 +31,9 @@ def find(rollouts: Sequence[Rollout], id: str) -> Rollout:
     """Return the rollout of a run that is an incident; `id` is its own name or the run's."""
     found = next((one for one in reversed(rollouts) if is_incident(one) and id in (one.id, one.run)), None)
     if found is None:
-        raise NoSuchRollout(
-            f"{id}: nothing was taken back, so there is no incident. All of them: interlock incident list"
-        )
+        went_back = any(one.going_back and id in (one.id, one.run) for one in rollouts)
+        why = "no user met it, nor was it at fault" if went_back else "nothing was taken back"
+        raise NoSuchRollout(f"{id}: {why}, so there is no incident. All of them: interlock incident list")
     return found
 
 

@@ -38,8 +38,12 @@ class Resolution:
 
 
 def is_incident(rollout: Rollout) -> bool:
-    """Whether a cause is asked for: it was taken back, and not only to make way for a newer release."""
-    return rollout.going_back and not rollout.superseded
+    """Whether a cause is asked for: it was taken back, and not only to make way for a newer release.
+
+    A gate that stayed closed, or a change of mind before any user met the release, is none.
+    """
+    harmed = rollout.exposed or rollout.quarantine or rollout.phase is Phase.FAILED
+    return rollout.going_back and not rollout.superseded and harmed
 
 
 def resolution(lines: Iterable[Line]) -> Resolution | None:
@@ -96,7 +100,8 @@ def _cause(account: Account) -> list[str]:
     if written is not None:
         return [f"- **{said(written.cause)}** ({said(written.by)}, {instant(written.at)})"]
     if not is_incident(account.rollout):
-        return ["- none is asked for: it made way for a newer release"]
+        why = "it made way for a newer release" if account.rollout.superseded else "no user met it, nor was it at fault"
+        return [f"- none is asked for: {why}"]
     return [
         "- **UNRESOLVED**: nobody has written the cause yet",
         f"- When it is known: `interlock incident close {account.rollout.id} --cause TEXT`",
