@@ -223,3 +223,10 @@ def test_hooks_that_lie_about_are_named_with_their_moment(tmp_path: Path) -> Non
     text = converted(tmp_path, SMALL).text
     assert '{when: before-start, command: [".kamal/hooks/pre-deploy"]}' in text
     assert "docker-setup: there is no such moment" in text and "pre-build" not in text
+
+
+def test_the_example_is_what_comes_of_it() -> None:
+    example = Path(__file__).parents[2] / "examples" / "13-from-kamal"
+    made = convert(example / "config" / "deploy.yml")
+    assert made.text == (example / "interlock.yaml").read_text() and made.to_do == ()
+    assert [one.name for one in load(example / "interlock.yaml").environments] == ["staging", "production"]

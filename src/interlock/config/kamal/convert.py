@@ -85,9 +85,11 @@ def _name(destination: str) -> str:
 def _heading(path: Path, destinations: Mapping[str, Source]) -> list[str]:
     files = ", ".join([path.name, *(f"{path.stem}.{name}{path.suffix}" for name in destinations)])
     return [
-        f"# Made from Kamal's {files} by `interlock init --from-kamal`. Read it once from top to bottom: above each",
-        "# setting stands where it comes from, and at the end, line by line, what has no counterpart here.",
-        "# Then: interlock plan VERSION, which changes nothing. All settings: interlock init in an empty directory.",
+        *_comment(
+            f"Made from Kamal's {files} by `interlock init --from-kamal`. Read it once from top to bottom: above each "
+            "setting stands where it comes from, and at the end, value by value, what has no counterpart here. Then: "
+            "interlock plan VERSION, which changes nothing. All settings: interlock init in an empty directory."
+        ),
         "",
     ]
 
@@ -95,7 +97,9 @@ def _heading(path: Path, destinations: Mapping[str, Source]) -> list[str]:
 def _settings(made: Mapping[str, Settings]) -> Iterator[str]:
     """Write what is the same everywhere at the top level, and the rest in each environment."""
     sides = list(made.values())
-    shared = [key for key in sides[-1].common if all(one.common.get(key) == sides[-1].common[key] for one in sides)]
+    shared = [
+        key for key in sides[-1].common if all(_same(one.common.get(key), sides[-1].common[key]) for one in sides)
+    ]
     for key in shared:
         yield from _setting(key, sides[-1].common[key], sides[-1].source)
     yield "# The environments in the order of release. What has not passed the first ones does not reach the last."
@@ -108,6 +112,11 @@ def _settings(made: Mapping[str, Settings]) -> Iterator[str]:
         for key, one in {**side.own, **rest}.items():
             yield from (f"    {line}" if line else "" for line in _setting(key, one, side.source, spaced=False))
     yield ""
+
+
+def _same(one: Setting | None, other: Setting) -> bool:
+    """Say whether two destinations mean the same; in which file it stands makes no difference."""
+    return one is not None and one.value == other.value
 
 
 def _made_up(production: Settings) -> list[str]:
