@@ -183,7 +183,7 @@ def _counted(block: MetricsBlock, collects: Prometheus | None) -> Counted | None
     return Counted(collects, *map(Series.parse, named))
 
 
-def _configuration(block: EnvironmentBlock, file: FileBlock) -> Configuration:
+def _configuration(block: EnvironmentBlock, file: FileBlock, root: Path) -> Configuration:
     health = block.health
     return Configuration(
         command=block.command,
