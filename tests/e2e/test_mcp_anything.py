@@ -32,6 +32,7 @@ MADE = int(os.environ.get("INTERLOCK_CALLS", "300"))
 TOGETHER = 10
 STARTS = 6
 SECRET = "correct-horse-battery-staple-9"
+ONE, TWO = "anyone", "whoever"
 MEANT = frozenset({"paused", "resumed", "aborted"})
 
 pytestmark = pytest.mark.timeout(60 + MADE)
@@ -75,7 +76,7 @@ def test_nothing_that_agents_say_breaks_anything(town: Town) -> None:
 async def _all(town: Town, loop: asyncio.AbstractEventLoop) -> None:
     of, known = await _prepared(town)
     play = Play(town, of)
-    async with client(of, "one") as one, client(of, "two", mode="legacy") as two:
+    async with client(of, ONE) as one, client(of, TWO, mode="legacy") as two:
         play.clients = [one, two]
         tools = (await one.list_tools()).tools
         await asyncio.get_running_loop().run_in_executor(None, _play, play, loop, calls(tools, known))
@@ -139,14 +140,14 @@ async def _held(town: Town, play: Play) -> None:
         assert await store.locked("shop") is None
     finally:
         store.close()
-    mine = [act for act in rows if act.channel == AGENTS and act.kind in ("order", "approved", "acknowledged")]
+    ours = [act for act in rows if act.channel == AGENTS and act.by.endswith((f" {ONE} 1.0", f" {TWO} 1.0"))]
+    mine = [act for act in ours if act.kind in ("order", "approved", "acknowledged", "released")]
     assert {act.text.partition(" ")[0] for act in mine} <= MEANT
     assert not [one for one in rollouts for given in one.approvals if given.channel == AGENTS or is_agent(given.by)]
-    assert not [said for one in rollouts for said in one.unproven if "two" in said or "'s agent one" in said]
-    assert not [act for act in rows if act.kind == "released" and act.channel == AGENTS]
-    began = [act for act in rows if act.kind == "began" and act.by.endswith(("'s agent one 1.0", "'s agent two 1.0"))]
-    assert len([act for act in began if act.channel == AGENTS]) <= STARTS + _returns(rows)
-    told = [act for act in await acts(play.of) if act.data.get("client") in ("one", "two")]
+    assert not [said for one in rollouts for said in one.unproven if ONE in said or TWO in said]
+    began = [act for act in ours if act.kind == "began"]
+    assert len(began) <= STARTS + _returns(rows)
+    told = [act for act in await acts(play.of) if act.data.get("client") in (ONE, TWO)]
     assert sum(int(act.data["count"]) for act in told if "count" in act.data) >= play.made
     assert SECRET not in repr(told)
     assert play.made > MADE * 0.7, "most of them were calls"

@@ -36,6 +36,9 @@ if TYPE_CHECKING:  # read when the file is first asked for: a server must be the
     from interlock.core.image import BuildResult
     from interlock.core.toggle import Toggled
 
+LOWERS_RISK = frozenset({Verb.ABORT, Verb.ROLLBACK, Verb.PAUSE})
+"""What is done also where it cannot be known what is left to agents by now."""
+
 
 class NeedsPerson(Exception):
     """Only a person can do it: `command` is what they type."""
@@ -135,6 +138,14 @@ class Project:
                 "agents until a person has looked at it and started the server anew"
             )
         return left
+
+    @property
+    def known(self) -> Limits:
+        """The same for what lowers risk: a file that is broken, or was changed, is no reason not to go back."""
+        try:
+            return self.limits
+        except Exception:
+            return self._left or Limits()
 
     async def close(self) -> None:
         """Write what waits, and let go of the records."""
@@ -248,20 +259,20 @@ class Desk:
         from interlock.app.flags import flags_first
         from interlock.app.planner import Planner
 
-        limits, file = self._may(Verb.ROLLBACK), self.project.file
+        limits, project = self._may(Verb.ROLLBACK), self.project
         if key and (begun := await self.project.store.heard(f"rollback {key}")) is not None:
             return Went(Way.PLAN, run=begun.run, version=begun.stage.revision.release.version)
         running = (await self.app.view()).current
-        way = way_back(running, version, file.production.name)
+        way = way_back(running, version, lambda: project.file.production.name)
         if way in (Way.TURN, Way.ALSO) and not limits.dry_run:
             await self.app.order(running.run, OrderKind.ABORT, reason or "rollback")
         turned = "" if way is Way.PLAN else running.id
         if way is Way.TURN:
             return Went(way, turned)
-        plan = await Planner(self.project.state, file).rollback(version)
+        plan = await Planner(project.state, project.file).rollback(version)
         if limits.dry_run:
             return Went(way, turned, "", plan.version)
-        await flags_first(self.app, file)
+        await flags_first(self.app, project.file)
         named = f"rollback {key}" if key else ""
         run = await self.app.start(plan, supersede=way is Way.FIRST, key=named)
         return Went(way, turned, run, plan.version)
@@ -281,11 +292,10 @@ class Desk:
     # --- what is left
 
     def _may(self, verb: Verb) -> Limits:
-        limits = self.project.limits
+        limits = self.project.known if verb in LOWERS_RISK else self.project.limits
         if verb not in limits.verbs:
             raise Blocked(
-                f"to {verb.value} is not left to agents here (`agents.verbs` in {self.project.file.path.name}): have a "
-                "person do it"
+                f"to {verb.value} is not left to agents here (`agents.verbs` in interlock.yaml): have a person do it"
             )
         return limits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from interlock.core.rollout import Rollout
@@ -16,13 +17,16 @@ class Way(StrEnum):
     PLAN = "nothing is under way"
 
 
-def way_back(newest: Rollout, version: str | None, production: str) -> Way:
-    """Say how to get to a version, the one before when None; `newest` is the newest rollout, over or not."""
+def way_back(newest: Rollout, version: str | None, production: Callable[[], str]) -> Way:
+    """Say how to get to a version, the one before when None; `newest` is the newest rollout, over or not.
+
+    Which environment is `production` is asked only where it matters: what turns round needs no file to be read.
+    """
     if newest.over:
         return Way.PLAN
     if _goes_there_anyway(newest, version):
         return Way.TURN
-    return Way.ALSO if newest.stage.environment != production else Way.FIRST
+    return Way.ALSO if newest.stage.environment != production() else Way.FIRST
 
 
 def _goes_there_anyway(running: Rollout, version: str | None) -> bool:

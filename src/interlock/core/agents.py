@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from interlock.core.events import Order, OrderKind
-
 if TYPE_CHECKING:
+    from interlock.core.events import Order
     from interlock.core.plan import Plan
     from interlock.core.rollout import Rollout
 
@@ -77,6 +76,8 @@ def is_agent(by: str) -> bool:
 
 def order_refused(order: Order, rollout: Rollout) -> str:
     """Say why this order cannot be an agent's, and whose it could be; "" when it can, or is no agent's."""
+    from interlock.core.events import OrderKind  # imported late: who only looks needs no orders
+
     if order.channel != AGENTS:
         return ""
     where, run = rollout.stage.environment, rollout.run

@@ -78,6 +78,9 @@ async def test_a_file_that_leaves_more_than_at_the_beginning_leaves_nothing(tmp_
         assert "`agents` in interlock.yaml was changed since this server began" in said
         assert "changed since" in await refused(agent, "plan_deployment", version="v1")
         assert (await told(agent, "check_preconditions"))["gates"], "to look is always possible"
+        file.write_text("service: [")
+        for tool in ("abort", "rollback", "pause"):
+            assert "nothing has been deployed" in await refused(agent, tool), "to go back it is tried all the same"
 
 
 async def test_in_a_dry_run_agents_are_told_and_nothing_is_done(tmp_path: Path) -> None:

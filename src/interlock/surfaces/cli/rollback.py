@@ -30,7 +30,7 @@ async def run(call: Call) -> Exit:
     from interlock.surfaces.cli.deploy import carry_out
 
     version, running = call.options.version, (await call.app.view()).current
-    match way_back(running, version, call.file.production.name):
+    match way_back(running, version, lambda: call.file.production.name):
         case Way.TURN:
             return await _turn(call, running)
         case Way.ALSO:
