@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -197,3 +198,23 @@ def test_an_image_is_built_pushed_and_released_as_containers(
     newest, *_ = asyncio.run(App(StateDirectory(state)).history(1))
     assert newest.phase is Phase.ROLLED_BACK and newest.stage.revision.release.version == "v3"
     assert engine.containers() == [] and "interlock-" not in str(engine.ask("GET", "/networks"))
+
+
+def test_a_flag_moves_with_its_release_and_goes_back_alone_or_with_everything(
+    tmp_path: Path, needs: Callable[[str], Path]
+) -> None:
+    needs("git")
+    output, state = typed("11-flags", tmp_path)
+    assert "the flag went back" in output and "it went back at once" in output and "everything went back" in output
+    assert "flag rolled back" in output
+    assert "of requests with the flag, beside those without it: " in " ".join(output.split())
+    kept = json.loads((tmp_path / "project" / "flags" / "production.json").read_text())["flags"]["new_checkout"]
+    assert kept["state"] == "DISABLED"
+    rollouts = asyncio.run(App(StateDirectory(state)).history(10))
+    v3, alone, v2 = [one for one in rollouts if one.stage.environment == "production"][:3]
+    assert [one.stage.revision.release.version for one in (v3, alone, v2)] == ["v3", "v2", "v2"]
+    assert (v3.phase, v3.quarantine, v3.retracted) == (Phase.ROLLED_BACK, True, "")
+    assert alone.stage.flag_alone and alone.phase is Phase.ROLLED_BACK and not alone.quarantine
+    assert v2.phase is Phase.SUCCEEDED and "requests failed" in v2.retracted
+    assert "FAILED: " not in output, "a user was not answered"
+    assert asyncio.run(LocalHost().find(StateDirectory(state).label)) == ()

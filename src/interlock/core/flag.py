@@ -39,7 +39,7 @@ class FlagFile:
     """A file of flag definitions in flagd's JSON format, which clients have read again after `refresh`."""
 
     path: str
-    refresh: timedelta = timedelta(seconds=1)
+    refresh: timedelta = timedelta(seconds=5)
 
 
 FlagSource = Unleash | FlagFile

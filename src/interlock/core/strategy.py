@@ -8,7 +8,7 @@ been watched at the whole weight, except in a rolling rollout, which is what rol
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from interlock.core.flag import OFF, Flag, FlagUse, OnFlagFailure
@@ -144,7 +144,8 @@ def first(new: Revision, pace: Pace) -> tuple[Step, ...]:
     """Release for the first time: there is nothing to compare with and nothing to go back to."""
     watch = Watch(pace.first_bake if pace.judged else pace.keep, Until.QUIET, pace.hold_at_most, last=True)
     ready = (*_migrate(new, pace), _start(new, _size(new)), _smoke(new), *_approval(pace))
-    users = (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(ALL), *_ramp(pace), watch)
+    unproven = replace(pace, judged=False)  # nobody may have come yet
+    users = (*_asked(GateName.BEFORE_TRAFFIC, pace), SetWeight(ALL), *_ramp(unproven), watch)
     return (*_gates(pace), *ready, *users, *_asked(GateName.BEFORE_PROMOTION, pace), Settle(new.name))
 
 

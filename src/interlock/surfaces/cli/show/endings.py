@@ -18,4 +18,6 @@ def status(view: View) -> Exit:
             return Exit.UNVERIFIED
         case Phase.ROLLED_BACK | Phase.SUPERSEDED:
             return Exit.BLOCKED if stopped_by_gate(last) else Exit.ROLLED_BACK
+        case Phase.SUCCEEDED if last.retracted:  # the code is out, and what it was to bring is not
+            return Exit.ROLLED_BACK
     return Exit.OK
