@@ -18,9 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "hosts", metavar="HOST", nargs="*", help="ssh://[USER@]HOST[:PORT] (default: the hosts of the file)"
     )
     parser.add_argument("--check", action="store_true", help="only look, and say what to type; change nothing")
-    parser.add_argument(
-        "--again", action="store_true", help="install Interlock also where this version is already"
-    )
+    parser.add_argument("--again", action="store_true", help="install Interlock also where this version is already")
     parser.add_argument(
         "--adopt", action="store_true", help="let this project lead machines that a project which is gone has led"
     )
