@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.engine.stories import EPOCH, HASTY, Story, busy, play, revision, stage
+from tests.engine.stories import HASTY, Story, busy, play, revision, stage
 
+from interlock.adapters.memory import EPOCH
 from interlock.core.agents import AGENTS
 from interlock.core.conditions import Conditions, Override
 from interlock.core.events import LOCAL, OrderKind

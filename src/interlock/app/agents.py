@@ -90,6 +90,9 @@ class Project:
         self.state, self._path = state, path
         self._read: tuple[object, File] | None = None
         self._left: Limits | None = None
+        self._began: bytes | None = None
+        with contextlib.suppress(Exception):  # where there is no file now, nothing is left to agents until there is
+            self._began = path().read_bytes()
 
     @cached_property
     def store(self) -> SQLite:
@@ -128,11 +131,9 @@ class Project:
 
     @property
     def limits(self) -> Limits:
-        """What is left to agents; raises Blocked when that is not what it was when it was first asked for."""
+        """What is left to agents; raises Blocked when that is not what it was when the server began."""
         left = self.file.agents
-        if self._left is None:
-            self._left = left
-        if self._left != left:
+        if self._beginning() != left:
             raise Blocked(
                 f"`agents` in {self.file.path.name} was changed since this server began, so nothing is changed for "
                 "agents until a person has looked at it and started the server anew"
@@ -146,6 +147,24 @@ class Project:
             return self.limits
         except Exception:
             return self._left or Limits()
+
+    def _beginning(self) -> Limits:
+        """Return what the file left to agents when the server began, whatever it says by now."""
+        from interlock.config.document import FileError, parse
+        from interlock.config.load import understand
+
+        if self._left is None:
+            path = self._path()
+            if self._began is None:
+                raise Blocked(f"there was no {path.name} when this server began: have a person look and start it anew")
+            try:
+                self._left = understand(parse(self._began.decode("utf-8-sig"), path.name), path).agents
+            except (FileError, UnicodeDecodeError) as error:
+                raise Blocked(
+                    f"{path.name} could not be read when this server began, so it is not known what it leaves to "
+                    "agents: have a person look and start it anew"
+                ) from error
+        return self._left
 
     async def close(self) -> None:
         """Write what waits, and let go of the records."""
@@ -177,6 +196,8 @@ class Desk:
         file = self.project.file
         wanted = self._up_to(file, version, until)
         self._inside(file, version)
+        if file.image is not None and ":" not in version and self._may(Verb.BUILD).dry_run:
+            raise Blocked("in a dry run no image is built: plan one that is there, by its tag or digest")
         first = file.production.name not in wanted
         found = await Planner(self.project.state, file).plan(version, first=first)
         whole = found.plan if isinstance(found, AlreadyRunning) else found

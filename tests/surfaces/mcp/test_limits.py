@@ -83,6 +83,19 @@ async def test_a_file_that_leaves_more_than_at_the_beginning_leaves_nothing(tmp_
             assert "nothing has been deployed" in await refused(agent, tool), "to go back it is tried all the same"
 
 
+async def test_what_is_written_before_the_first_call_leaves_no_more_either(tmp_path: Path) -> None:
+    of = project(tmp_path)
+    file = tmp_path / "shop" / "interlock.yaml"
+    file.write_text(file.read_text() + "agents: {environments: [staging, production]}\n")
+    async with client(of) as agent:
+        assert "was changed since this server began" in await refused(agent, "plan_deployment", version="v1")
+    empty = again(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "shop").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "shop" / "interlock.yaml").write_text(file.read_text())
+    async with client(empty) as agent:
+        assert "there was no interlock.yaml when this server" in await refused(agent, "plan_deployment", version="v1")
+
+
 async def test_in_a_dry_run_agents_are_told_and_nothing_is_done(tmp_path: Path) -> None:
     of = project(tmp_path, "agents: {dry_run: true}\n")
     async with client(of) as agent:
