@@ -214,6 +214,9 @@ async def test_secrets_in_files_are_read_by_any_user_of_the_container_and_go_wit
         assert (await workload.log_tail("web-1", 5))[0] == "[secret] 12345"
         await workload.stop("web-1", (0,))
         assert not kept.exists()
+    written = [path for path in (dock.place / "state").rglob("*") if path.is_file()]
+    assert any(path.name == "web-1-0.log" for path in written)
+    assert [path for path in written if b"sesame" in path.read_bytes()] == []
 
 
 async def test_too_much_memory_ends_an_instance_with_the_reason(dock: ContainerSite) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from interlock.adapters.secrets import kept
 from interlock.adapters.workload.containers.engine import Engine, EngineError, Json, Seen
 from interlock.adapters.workload.containers.images import Credentials, Images
 from interlock.adapters.workload.containers.life import ContainerLife, Handle
@@ -28,6 +29,7 @@ from interlock.adapters.workload.slots import (
 )
 from interlock.core.container import Reach
 from interlock.core.release import Revision
+from interlock.core.secrecy import hidden
 from interlock.ports.clock import Clock
 from interlock.ports.host import Host, HostError
 from interlock.ports.workload import WorkloadError
@@ -177,7 +179,7 @@ class ContainerRuntime:
     async def _keep_log(self, engine: Engine, container: str, name: str) -> None:
         """Keep the end of a log: why something failed is asked when its container has gone. A full disk keeps none."""
         try:
-            written = await engine.log(container, _KEPT_LINES)
+            written = hidden(await engine.log(container, _KEPT_LINES), kept(self._secrets))
             self._host.write(self._logs / f"{name}.log", written.encode(), mode=0o600)
         except (EngineError, HostError):
             return

@@ -24,6 +24,7 @@ from interlock.core.hooks import variables
 from interlock.core.migration import Migration, Seen, Standing
 from interlock.core.record import plain, restore
 from interlock.core.release import Revision, fingerprint
+from interlock.core.secrecy import hidden
 from interlock.ports.clock import Clock
 from interlock.ports.host import Host, HostError
 from interlock.ports.workload import WorkloadError
@@ -154,7 +155,7 @@ class ContainerMigrations:
         status = 128 - container.status if 128 < container.status < 128 + 65 else container.status
         seen = Seen(Standing.ENDED, begun.attempt, begun.rollout, begun.at, status)
         try:
-            written = await engine.log(begun.container, _KEPT_LINES)
+            written = hidden(await engine.log(begun.container, _KEPT_LINES), kept(self._secrets))
             self._host.write(self._log(begun.revision), written.encode(), mode=0o600)
             self._write(revision, migration, replace(begun, made=True, status=status))
             await engine.remove(begun.container)
