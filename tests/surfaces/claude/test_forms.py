@@ -106,6 +106,14 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return asyncio.run(listed())
 
 
+@pytest.fixture(scope="module")
+def takes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What checks the arguments of each tool in the server."""
+    place = tmp_path_factory.mktemp("state")
+    offer = offer_of(Project(StateDirectory(place), lambda: place / "interlock.yaml"))
+    return {tool.name: tool.fn_metadata.arg_model for tool in offer.tools}
+
+
 @pytest.mark.parametrize("form", ["project", "plugin"])
 def test_the_agents_tools_are_all_that_the_server_has_as_claude_code_calls_them(
     form: str, tools: dict[str, Any]
@@ -160,9 +168,7 @@ def test_a_command_that_is_not_there_is_seen(wrong: str) -> None:
 
 
 @pytest.mark.parametrize("name", texts())
-def test_every_call_that_is_written_out_is_one_that_the_tool_takes(name: str, tmp_path: Path) -> None:
-    offer = offer_of(Project(StateDirectory(tmp_path), lambda: tmp_path / "interlock.yaml"))
-    takes = {tool.name: tool.fn_metadata.arg_model for tool in offer.tools}
+def test_every_call_that_is_written_out_is_one_that_the_tool_takes(name: str, takes: dict[str, Any]) -> None:
     for call in calls(texts()[name]):
         assert isinstance(call.func, ast.Name) and not call.args, ast.unparse(call)
         given = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}

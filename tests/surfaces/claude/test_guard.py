@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.surfaces.cli.claude_files import guard
+from interlock.surfaces.cli.parser import COMMANDS
 
 SCRIPT = Path(guard.__file__)
 
@@ -54,6 +55,8 @@ KEPT_BACK = {
     "interlock flag set new_feature -e production --percentage 100": "interlock flag set",
     "interlock quarantine release abc --reason 'it was noise'": "interlock quarantine release",
     "interlock down --force": "interlock down",
+    "interlock serve --token": "interlock serve",
+    "interlock setup ssh://prod": "interlock setup",
     "python3 -m interlock approve": "interlock approve",
     "uv run interlock approve": "interlock approve",
     "ssh-keygen -Y sign -f ~/.ssh/id_ed25519 -n interlock approval": "ssh-keygen",
@@ -111,12 +114,20 @@ KEPT_BACK = {
     "do''cker pu\"sh\" shop": "docker push",
     "\\docker push shop": "docker push",
     "$'\\x64ocker' push shop": "docker push",
+    "$'\\144\\u006fcker' push $'it\\'s'": "docker push",
     "D=docker; $D push shop": "docker push",
     "D='docker push'; $D shop": "docker push",
     "${D:-docker} push shop && D=docker && ${D} push shop": "docker push",
     "$(echo docker) push shop": "docker push",
     "$(which docker) push shop": "docker push",
     "{docker,push,shop}": "docker push",
+    "sudo {docker,push,shop}": "docker push",
+    "bash -c '{docker,push,shop}'": "docker push",
+    "docker push$NOTHING shop": "docker push",
+    "$NOTHING docker push shop": "docker push",
+    "${NOTHING:-docker} push shop": "docker push",
+    "$KUBECTL set image deploy/shop shop=shop:v2": "kubectl set",
+    "${DOCKER_CMD} push shop": "docker push",
 }
 
 LET_THROUGH = [
@@ -158,6 +169,8 @@ LET_THROUGH = [
     "interlock flag set new_feature -e production --off",
     "interlock flag get approve",
     "interlock build v2 --no-push",
+    "interlock setup --check",
+    "interlock quarantine list",
     "interlock incident list --open",
     "interlock approve --help",
     "echo 'docker push shop'",
@@ -183,10 +196,20 @@ LET_THROUGH = [
     "make test",
     "npm run deploy:docs",
     "echo $((1 + 2))",
+    "echo $HOME ${PATH:-/bin} $? $1",
+    "cp {a,b}/x '{docker,push}' .",
+    "mkdir -p src/{docker,push,kubectl}",
     "x=$(( 3 > 2 )); echo $x",
     "[[ -f a && $b == 'docker push' ]]",
     "unclosed 'quote",
 ]
+
+
+# What an agent may type as it is; the rest is refused. A new command has to be put on one side or the other.
+FREE = (
+    "init demo explain schema claude agents check plan simulate rollback flag get status history report incident logs "
+    "backtest pause abort quarantine lock audit mcp completion doctor"
+).split()
 
 
 def verdict(command: str) -> str:
@@ -204,6 +227,11 @@ def test_what_acts_past_interlock_or_for_a_person_is_kept_back_however_it_is_wri
 @pytest.mark.parametrize("command", LET_THROUGH)
 def test_what_looks_builds_goes_back_or_only_speaks_of_it_is_let_through(command: str) -> None:
     assert verdict(command) == ""
+
+
+def test_of_every_command_of_interlock_it_is_decided_whether_an_agent_may_type_it() -> None:
+    every = [name for group in COMMANDS.values() for name in group]
+    assert [name for name in every if not verdict(f"interlock {name}")] == [name for name in every if name in FREE]
 
 
 def test_what_is_said_instead_is_what_does_the_same() -> None:
@@ -279,7 +307,7 @@ def test_calls_of_other_tools_are_none_of_its_business() -> None:
     assert list(guard.answer([])) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.text(alphabet="docker push'\"`$(){}<>|&;\\\n #=ab-", max_size=60))
 def test_whatever_the_text_it_ends_and_a_plain_push_behind_it_on_a_line_of_its_own_is_judged(text: str) -> None:
     verdict(text)  # never an exception

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from mcp import Client, StdioServerParameters
+from ruamel.yaml import YAML
 
 from interlock.surfaces.cli import forms, main
 from interlock.surfaces.cli.placing import BEGIN, END, marked, untouched
 
 AGENT = Path(".claude/agents/deployment-orchestrator.md")
+SOURCE = Path(__file__).parents[3] / "src"
 THEIRS = {"mcpServers": {"wiki": {"type": "http", "url": "https://wiki.example.org/mcp"}}, "more": [1, {"ä": None}]}
 
 
@@ -40,6 +46,42 @@ def test_an_empty_directory_gets_every_file_and_twice_is_once(
 def test_the_script_of_the_hook_can_be_executed_and_is_what_the_agent_names(tmp_path: Path) -> None:
     run("claude", "init", str(tmp_path))
     assert (tmp_path / ".claude/hooks/interlock_guard.py").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("form", ["project", "plugin"])
+def test_the_hook_runs_by_the_very_command_that_claude_code_is_given(form: str, tmp_path: Path) -> None:
+    root = tmp_path / "a place with spaces"
+    root.mkdir()
+    assert run("claude", "init" if form == "project" else "plugin", str(root)) == 0
+    if form == "project":
+        front = forms.parted((root / AGENT).read_text())[0]
+        hooks = YAML(typ="safe").load(front)["hooks"]["PreToolUse"]
+    else:
+        hooks = json.loads((root / "hooks/hooks.json").read_text())["hooks"]["PreToolUse"]
+    places = {"CLAUDE_PROJECT_DIR": str(root), "CLAUDE_PLUGIN_ROOT": str(root)}
+    for command, answer in (("kubectl set image deploy/shop shop=shop:v2", "deny"), ("kubectl get pods", "")):
+        done = subprocess.run(
+            ["/bin/sh", "-c", hooks[0]["hooks"][0]["command"]],
+            input=json.dumps({"tool_name": "Bash", "tool_input": {"command": command}}),
+            env={"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}", **places},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert (done.returncode, done.stderr, '"deny"' in done.stdout) == (0, "", bool(answer))
+
+
+async def test_the_entry_in_mcp_json_starts_the_server_that_the_agent_names(tmp_path: Path) -> None:
+    run("claude", "init", str(tmp_path))
+    entry = json.loads((tmp_path / ".mcp.json").read_text())["mcpServers"]["infra-observe"]
+    assert entry["command"] == "interlock"
+    words = [sys.executable, "-m", "interlock", "--state", str(tmp_path / "state"), *entry["args"]]
+    environment = {"PYTHONPATH": str(SOURCE), "PATH": os.defpath}
+    server = StdioServerParameters(command=words[0], args=words[1:], cwd=tmp_path, env=environment)
+    async with Client(server) as client:
+        offered = {f"mcp__infra-observe__{tool.name}" for tool in (await client.list_tools()).tools}
+    named = YAML(typ="safe").load(forms.parted((tmp_path / AGENT).read_text())[0])["tools"].split(", ")
+    assert offered == {one for one in named if one.startswith("mcp__")}
 
 
 def test_a_file_of_somebody_else_stays_is_shown_and_the_rest_is_written(

@@ -66,7 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule("argocd", "app sync|app set|app rollback|app delete", DEPLOY),
     Rule("flux", "reconcile|suspend|resume|delete", DEPLOY),
     Rule("nomad", "job run|run|job revert|deployment promote", DEPLOY),
-    Rule("fly flyctl", "deploy|scale|machine update", DEPLOY),
+    Rule("fly flyctl", "deploy|scale count|scale vm|machine update", DEPLOY),
     Rule("gcloud", "run deploy|app deploy|run services update-traffic", DEPLOY),
     Rule("aws", "ecs update-service|ecs create-service|lambda update-function-code|deploy create-deployment", DEPLOY),
     Rule("terraform tofu", "apply|destroy", DEPLOY),
@@ -74,12 +74,16 @@ RULES: tuple[Rule, ...] = (
     Rule("kumactl", "apply|delete", ROUTES, DRY),
     Rule("deck", "gateway sync|gateway apply|gateway reset|sync|reset", ROUTES),
     Rule("interlock", "approve|acknowledge|promote|resume|unlock|down|quarantine release|incident close", PERSON),
+    Rule("interlock", "serve|remote", PERSON),
+    Rule("interlock", "setup", PERSON, unless="--check"),
     Rule("interlock", "deploy|retry", DEPLOY),
     Rule("interlock", "build", BUILD, unless="--no-push"),
     Rule("interlock", "flag set", FLAG, unless="--off"),
     Rule("interlock", "flag rollout", FLAG, unless="--off|--dry-run"),
     Rule("ssh-keygen", "", PERSON, only="-Ysign|sign"),
 )
+
+PROGRAMS = frozenset(name for rule in RULES for name in rule.programs.split())
 
 WRAPPERS = frozenset(
     "sudo doas env nohup time timeout nice ionice stdbuf setsid command builtin exec xargs parallel watch chroot "
@@ -94,9 +98,11 @@ REMOTE = frozenset("ssh eval su pdsh".split())
 INTERPRETERS = re.compile(r"(python|pypy)[\d.]*|node|deno|bun|perl|ruby|php")
 KEYWORDS = frozenset("! { } if then else elif fi while until do done case esac for in function coproc".split())
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
-VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+VARIABLE = re.compile(r"\$(?:\{[#!]?(\w+)(?::?[-=+]([^{}]*))?[^{}]*\}|([A-Za-z_]\w*|[0-9?#@*!$-]))")
+ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*)'?", re.DOTALL)
+ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|[0-7]{1,3}|.)", re.DOTALL)
 REDIRECTION = re.compile(r"<<<|[<>]+[&|]?")
-BRACES = re.compile(r"^\{([^{}]*,[^{}]*)\}$")
+BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 HEREDOC = re.compile(r"<<-?(?!<)\s*(?:'([^']+)'|\"([^\"]+)\"|\\?([\w.]+))")
 QUOTED = re.compile(r"'([^'\n]+)'|\"((?:[^\"\\\n]|\\.)+)\"")
 SENDS = re.compile(
@@ -122,7 +128,7 @@ class Reader:
         self.fed: list[str] = []
         self._words: list[str] = []
         self._word: list[str] = []
-        self._open = self._aside = False
+        self._open = self._aside = self._quoted = False
         self._heredocs: list[str] = []
 
     def read(self, end: str = "") -> Reader:
@@ -137,8 +143,13 @@ class Reader:
         return self.text.startswith(signs, self.at)
 
     def _sign(self, sign: str) -> None:
-        if self._ahead("'", "$'"):
-            self._literal(_unescaped(self._until("'", 2)) if sign == "$" else self._until("'", 1))
+        self._quoted |= sign in "'\"\\"
+        ansi = ANSI.match(self.text, self.at)
+        if ansi:
+            self._literal(_unescaped(ansi.group(1)))
+            self.at = ansi.end()
+        elif sign == "'":
+            self._literal(self._until("'", 1))
         elif sign == '"':
             self._double()
         elif sign == "\\":
@@ -168,7 +179,7 @@ class Reader:
         """Read what a variable, `$(…)`, `<(…)` or backquotes put in their place, if that is what stands here."""
         variable = VARIABLE.match(self.text, self.at)
         if variable:
-            self._literal(self.known.get(variable.group(1) or variable.group(2), variable.group(0)))
+            self._literal(self._value(variable.group(1) or variable.group(3), variable.group(2) or ""))
             self.at = variable.end()
             return True
         if not self._ahead("$(", "<(", ">(", "`"):
@@ -180,6 +191,11 @@ class Reader:
         self.fed += inner.fed
         self._literal(_said(inner.commands))
         return True
+
+    def _value(self, name: str, default: str) -> str:
+        """Return what a variable holds; of one that we have not seen set the name may say it, as $KUBECTL does."""
+        program = next((one for one in name.lower().split("_") if one in PROGRAMS), "")
+        return self.known.get(name) or default or program
 
     def _literal(self, text: str) -> None:
         self._word.append(text)
@@ -237,9 +253,10 @@ class Reader:
 
     def _end(self) -> None:
         if self._open:
-            (self.fed if self._aside else self._words).append("".join(self._word))
+            word = "".join(self._word)
+            (self.fed if self._aside else self._words).extend([word] if self._quoted else _spread(word))
             self._aside = False
-        self._word, self._open = [], False
+        self._word, self._open, self._quoted = [], False, False
 
     def _command(self) -> None:
         self._end()
@@ -280,9 +297,11 @@ class Search:
 
     def see(self, words: Words, depth: int) -> None:
         """Raise Refused when this command, or one among its arguments, is kept back."""
-        words = [*BRACES.sub(r"\1", words[0]).replace(",", " ").split(), *words[1:]]
+        while words and not words[0].strip():  # a variable that holds nothing
+            words = words[1:]
         if not words:
             return
+        words = [*words[0].split(), *words[1:]]
         self._one(words, depth)
         if _name(words[0]) in WRAPPERS | REMOTE:
             for at in range(1, len(words)):
@@ -368,12 +387,28 @@ def _reads_commands(words: Words) -> bool:
     return name == "ssh" or (name in SHELLS and not operands)
 
 
+def _spread(word: str) -> list[str]:
+    """Return the words that `{a,b}` in a word stands for."""
+    words = [word]
+    for _ in range(10):
+        found = BRACES.search(words[-1]) if len(words) < 100 else None
+        if found is None:
+            break
+        spread = []
+        for one in words:
+            group = BRACES.search(one)
+            parts = group.group(1).split(",") if group else [""]
+            spread += [one[: group.start()] + part + one[group.end() :] for part in parts] if group else [one]
+        words = spread
+    return words
+
+
 def _said(commands: list[list[str]]) -> str:
     """Return what `$(…)` puts in its place, where that can be known."""
     last = commands[-1] if commands else []
     if last[:1] in (["echo"], ["printf"]):
         return " ".join(last[1:])
-    return last[-1] if last[:1] in (["which"], ["command"], ["type"]) else "$()"
+    return last[-1] if last[:1] in (["which"], ["command"], ["type"]) else ""
 
 
 def _program(words: Words) -> tuple[str, Words]:
@@ -391,10 +426,17 @@ def _name(word: str) -> str:
 
 
 def _unescaped(text: str) -> str:
+    """Return what stands between the quotes of `$'…'` as a shell reads it."""
+    return ESCAPE.sub(lambda found: _sign_of(found.group(1)), text)
+
+
+def _sign_of(code: str) -> str:
     try:
-        return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
-    except UnicodeDecodeError:
-        return text
+        if code[0] in "xuU":
+            return chr(int(code[1:], 16))
+        return chr(int(code, 8)) if code[0] in "01234567" else {"n": "\n", "t": "\t", "r": "\r"}.get(code, code)
+    except (ValueError, OverflowError):
+        return code
 
 
 def answer(call: object) -> Iterator[str]:
