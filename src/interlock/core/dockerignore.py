@@ -7,7 +7,6 @@ matches a directory matches all in it.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Iterator
 
@@ -31,9 +30,20 @@ def _patterns(text: str) -> Iterator[tuple[re.Pattern[str], bool]]:
         if line.startswith("#") or not (written := line.strip()):
             continue
         takes_in = written.startswith("!")
-        pattern = posixpath.normpath(written.removeprefix("!").strip()).lstrip("/")
-        if pattern and pattern != ".":
+        pattern = _normal(written.removeprefix("!").strip())
+        if pattern:
             yield re.compile(f"{_expression(pattern)}(?:/.*)?", re.DOTALL), takes_in
+
+
+def _normal(path: str) -> str:
+    """Return the path as seen from the context's root, without what leads nowhere: `.`, `..` and double slashes."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        elif part not in ("", ".") and not (part == ".." and path.startswith("/")):
+            parts.append(part)
+    return "/".join(parts)
 
 
 def _expression(pattern: str) -> str:
