@@ -10,7 +10,8 @@ import pytest
 
 from interlock.adapters.host.fleet import Far, Member
 from interlock.adapters.host.fleet.member import FarError
-from interlock.app.hand import Hand, Led
+from interlock.app.hand import Hand, Led, member, place
+from interlock.app.road import be_home, home
 from interlock.app.state import StateDirectory
 from interlock.core.route import Route
 from interlock.ports.traffic import TrafficError
@@ -106,3 +107,15 @@ async def test_nothing_can_be_called_from_afar_but_what_the_table_names(name: st
     hand, _ = a_hand(tmp_path / "s")
     with pytest.raises(KeyError, match="cannot be called"):
         await hand.call(name, {}, "shop", 1)
+
+
+def test_a_home_is_never_led_and_is_known_whole_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    state = place("shop")
+    state.make()
+    be_home(state, "ssh://a")
+    be_home(state, "ssh://a")
+    assert home(state) == "ssh://a" and [*state.path.glob(".home*")] == []
+    with pytest.raises(Led, match="is the home of shop itself"):
+        member("shop")
+    assert not (state.path / "led").exists()

@@ -152,6 +152,11 @@ def member(name: str) -> dict[str, str]:
     state = place(name)
     state.make()
     file = state.path / "led"
+    if (state.path / "home").exists():
+        raise Led(
+            f"this machine is the home of {name} itself, and led by nobody. If {name} lives elsewhere now, say so: "
+            "interlock down there, then interlock setup --adopt ssh://HOST"
+        )
     if not file.exists():  # before its keeper starts: it then leaves to the leader what is the leader's
         file.touch(mode=0o600)
     asyncio.run(App(state).ensure_keeper())
@@ -169,11 +174,12 @@ def leading(name: str) -> str:
 
 def freed(name: str) -> str:
     """Have nobody lead this machine; return who did. Only a person may say so, as two could lead then."""
-    file = place(name).path / "led"
+    path = place(name).path
     said = ""
     with contextlib.suppress(FileNotFoundError, ValueError):
-        said = Leader(**json.loads(file.read_text())).said
-    file.unlink(missing_ok=True)
+        said = Leader(**json.loads((path / "led").read_text())).said
+    for file in ("led", "home"):
+        (path / file).unlink(missing_ok=True)
     return said
 
 

@@ -67,6 +67,7 @@ def _down(name: str) -> int:
 def _run(token: str) -> int:
     """Carry out the command of a parcel in the project that came with it."""
     from interlock.app.parcel import BY, HOME, SENT, lay_out, take
+    from interlock.app.road import be_home
     from interlock.app.state import StateDirectory
     from interlock.surfaces.cli import main as interlock
 
@@ -75,5 +76,5 @@ def _run(token: str) -> int:
     os.environ.update({**parcel.environment, HOME: parcel.home, BY: parcel.by, SENT: parcel.sent})
     state = StateDirectory.of(parcel.service)
     state.make()
-    (state.path / "home").write_text(f"{parcel.home}\n")
+    be_home(state, parcel.home)
     return interlock(parcel.argv)

@@ -40,7 +40,8 @@ class Fleet:
     @property
     def own(self) -> Member:
         """This machine."""
-        if self._own.name != (name := self._here()):
+        name = self._here() or self._own.name  # once known it stays known: this machine must never seem another
+        if self._own.name != name:
             self._own = replace(self._own, name=name)
         return self._own
 
