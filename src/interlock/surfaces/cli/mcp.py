@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def run(call: Call) -> Exit:
     options = call.options
     if not options.http and (options.port is not None or options.new_token):
         options.usage("expected --port and --new-token with --http only")
+    gc.disable()  # what is imported is no garbage: to search it meanwhile took a tenth of the start
     try:
         import mcp  # noqa: F401
     except ImportError as missing:
@@ -47,7 +49,10 @@ def run(call: Call) -> Exit:
 def _over_stdio(project: Project) -> Exit:
     from interlock.surfaces.mcp.server import server_of
 
-    server_of(project).run()
+    server = server_of(project)
+    gc.freeze()
+    gc.enable()
+    server.run()
     return Exit.OK
 
 
@@ -60,7 +65,10 @@ def _over_http(call: Call, project: Project) -> Exit:
     token = token_of(call.state, new=call.options.new_token)
     with listen(PORT if call.options.port is None else call.options.port) as line:
         call.say(f"{address_of(line)}\nthe token is in {call.state.mcp_token}")
-        asyncio.run(serve(server_of(project), line, token))
+        server = server_of(project)
+        gc.freeze()
+        gc.enable()
+        asyncio.run(serve(server, line, token))
     return Exit.OK
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from interlock.app.check import Asked
 from interlock.surfaces.mcp.call import Answer, Call
 from interlock.surfaces.mcp.quoted import Quoted, quote
+
+if TYPE_CHECKING:  # imported late, with all that a plan needs: a server must be there at once
+    from interlock.app.check import Asked
 
 
 class Gate(BaseModel):

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from interlock.app.now import now
 from interlock.app.report import accounts_of
 from interlock.app.view import View
 from interlock.core.account import Account
@@ -91,6 +90,8 @@ async def query_metrics(
 
 async def _now(call: Call, view: View, environment: str, seconds: float) -> tuple[dict[str, Requests], Quoted | None]:
     """Return what users of either version get now, or why that cannot be seen."""
+    from interlock.app.now import now  # imported late: a server must be there at once
+
     stage = next(one.stage for one in view.rollouts if one.stage.environment == environment)
     sides = {one.name: one.release.version for one in (stage.replaces, stage.revision) if one is not None}
     try:
