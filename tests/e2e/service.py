@@ -119,7 +119,7 @@ def _has_the_feature(head: bytes) -> bool:
         return False
     user = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"x-user:")), b"")
     shares = dict(flag["targeting"]["fractional"])
-    return zlib.crc32(user) % 100 < shares["on"]
+    return zlib.crc32(user) % 100 < int(shares["on"])
 
 
 def _in_outage() -> bool:

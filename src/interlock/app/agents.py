@@ -248,14 +248,20 @@ class Desk:
         )
 
     async def flag(self, name: str, action: str, environment: str, percentage: int | None) -> Toggled | None:
-        """Move a feature flag; None in a dry run. To turn one off costs nothing of what may be changed in an hour."""
+        """Move a feature flag; None in a dry run.
+
+        To turn one off is left to agents in every environment, as it leads to safety, and costs nothing of what may be
+        changed in an hour.
+        """
         from interlock.app.flags import known, toggle_feature_flag
         from interlock.core.toggle import sane, understood
 
         limits, file = self._may(Verb.FLAG), self.project.file
         _, exposure = understood(action, percentage)
         name, _ = sane(name), known(file, environment)
-        self._left(limits, [environment], f"interlock flag set {name} --environment {environment}")
+        if exposure != OFF:
+            to = "--on" if percentage is None else f"--percentage {percentage}"
+            self._left(limits, [environment], f"interlock flag set {name} --environment {environment} {to}")
         if limits.dry_run:
             return None
         if exposure == OFF:

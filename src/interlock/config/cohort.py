@@ -30,6 +30,4 @@ def cohort(block: CohortBlock | None, path: str, collects: Prometheus | None) ->
     if block is None:
         return None
     where = (path, None) if collects is None else ("", collects)
-    return Cohort(
-        Series.parse(block.bad), Series.parse(block.of), block.label, block.exposed, block.unexposed, *where
-    )
+    return Cohort(Series.parse(block.bad), Series.parse(block.of), block.label, block.exposed, block.unexposed, *where)
