@@ -137,7 +137,13 @@ async def test_a_migration_is_run_once_and_its_end_is_known_to_whoever_comes(sit
     seen = await site.migrations().look(*asked[:2])
     assert (seen.status, seen.attempt, seen.run_by, seen.lines) == (3, 1, "r-1", ("v1 moves",))
     assert await site.running() == []
-    long = Migration((python, "-c", "import time; time.sleep(600)"))
+    long = Migration(
+        (
+            python,
+            "-c",
+            "import signal, time; signal.signal(signal.SIGTERM, signal.default_int_handler); time.sleep(600)",
+        )
+    )
     await site.migrations().begin(site.revision(), long, "r-1", 1, {})
     assert (await site.migrations().look(site.revision(), long)).standing is Standing.RUNNING
     await site.migrations().end(site.revision(), long)
