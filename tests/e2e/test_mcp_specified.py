@@ -34,8 +34,8 @@ async def test_an_agent_builds_and_pushes_hears_of_progress_and_gets_the_digest_
     (tmp_path / "shop" / "Dockerfile").write_text("FROM scratch\nCOPY app.py /app.py\n")
     heard: list[str] = []
 
-    async def hear(done: float, total: float | None, text: str | None) -> None:
-        heard.append(text or "")
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message or "")
 
     with tools(tmp_path):
         async with client(of) as agent:
