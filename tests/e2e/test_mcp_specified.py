@@ -85,6 +85,9 @@ async def test_an_agent_moves_a_flag_as_the_specification_says_and_only_so_often
         assert (await told(agent, "toggle_feature_flag", **off))["enabled"] is False
         assert stands()[0] == "DISABLED", "to turn it off costs nothing"
         elsewhere = await told(agent, "toggle_feature_flag", **{**off, "environment": "staging"})
+        assert elsewhere["enabled"] is False, "it leads to safety everywhere"
+        more = {**wanted, "environment": "staging", "rollout_percentage": 5}
+        elsewhere = await told(agent, "toggle_feature_flag", **more)
         assert elsewhere["outcome"] == "needs_person" and "interlock flag set" in elsewhere["needs"]["command"]
         assert "expected a rollout percentage" in await refused(agent, "toggle_feature_flag", **wanted)
     moved = [act for act in await acts(of, "flag") if act.by.endswith("agent ramp 1.0")]
