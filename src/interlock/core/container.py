@@ -40,9 +40,9 @@ class Container:
 
     `engine` is its address (``unix:///run/docker.sock``), "" for the one that is found. The program listens on `port`
     in the container (on the host's network on the port in `PORT`). `entrypoint` is None for the image's own; `user`,
-    `tmpfs` and `volumes` are as ``docker run`` has them, `cpus` in cores. `login` is who pulls: a user, and the password by
-    reference in a file, by its keyed fingerprint in a release; without a user, whom `docker login` left. `ulimits` are (name, soft, hard). The images
-    of the last `keep_images` proven releases stay on the machine.
+    `tmpfs` and `volumes` are as ``docker run`` has them, `cpus` in cores. `login` is who pulls: a user, and the
+    password by reference in a file, by its keyed fingerprint in a release; without a user, whom `docker login` left.
+    `ulimits` are (name, soft, hard). The images of the last `keep_images` proven releases stay on the machine.
     """
 
     engine: str = ""
