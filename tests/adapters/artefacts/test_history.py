@@ -47,7 +47,7 @@ def test_the_entries_of_the_deployment_log_are_no_suspects(tmp_path: Path, needs
     program, environment = needs("git"), {**os.environ, **ADA, "GIT_CONFIG_GLOBAL": os.devnull}
     for message in ("one", "Enter the deployment of shop v1\n\nInterlock-Key: shop-1-production.9.00000000", "two"):
         subprocess.run([program, "init", "--quiet"], cwd=tmp_path, env=environment, check=True, timeout=50)
-        argv = [program, "commit", "--quiet", "--allow-empty", "-m", message]
+        argv = [str(program), "commit", "--quiet", "--allow-empty", "-m", message]
         subprocess.run(argv, cwd=tmp_path, env=environment, check=True, timeout=50)
     lines, more = git.between(tmp_path, "HEAD~2", "HEAD", 50)
     assert [line.partition(" ")[2] for line in lines] == ["two"] and more == 0
