@@ -189,7 +189,7 @@ class Keeper:
         return None if lock is None else plain(lock)
 
     async def _toggle_flag(self, wanted: dict[str, Any]) -> Any:
-        return plain(await toggle(self._parts.ports, restore(Toggle, wanted)))
+        return plain(await toggle(self._parts.ports, restore(Toggle, wanted), self._engine.turned_off))
 
     async def _live(self) -> Any:
         untold = {name: plain(trouble) for name, trouble in self._parts.courier.troubles().items()}

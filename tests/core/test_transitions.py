@@ -13,7 +13,7 @@ from interlock.core import transitions as table
 from interlock.core.approval import Policy
 from interlock.core.conditions import Conditions
 from interlock.core.diagram import mermaid
-from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, TurnedOff, Unsafe
 from interlock.core.flag import Captured, Flag, FlagFile, FlagState
 from interlock.core.phase import OVER, Phase
 from interlock.core.rollout import Rollout, begin
@@ -51,43 +51,46 @@ LETTERS = {
 FOLLOWING = {"nothing": "S", "plain": "P", "watch": "P", "person": "W", "last": "L"}
 """Where `>` leads: to what the next step makes of it."""
 
-EVENTS = "done failed held observed unsafe pause resume approve promote abort supersede acknowledge".split()
+EVENTS = "done failed held observed unsafe turnedoff pause resume approve promote abort supersede acknowledge".split()
 EXPECTED = """
-phase         step     done failed held observed unsafe pause resume approve promote abort supersede acknowledge
-progressing   plain    >    B      W    P        B      Z     -      -       -       B     B         P
-progressing   watch    >    B      W    P        B      Z     -      -       >       B     B         P
-waiting       plain    >    B      W    W        B      Z     -      -       -       B     B         W
-waiting       watch    >    B      W    W        B      Z     -      -       >       B     B         W
-waiting       person   >    B      W    W        B      Z     -      >       -       B     B         W
-waiting       people   >    B      W    W        B      Z     -      W       -       B     B         W
-watching      last     >    B      L    L        B      Z     -      -       >       B     B         L
-paused        plain    -    B      -    -        B      -     P      -       -       B     B         Z
-paused        watch    -    B      -    -        B      -     P      -       -       B     B         Z
-paused        person   -    B      -    -        B      -     W      -       -       B     B         Z
-paused        last     -    B      -    -        B      -     L      -       -       B     B         Z
-progressing   ramp     >    T      W    P        T      Z     -      -       >       B     B         P
-waiting       ramp     >    T      W    W        T      Z     -      -       >       B     B         W
-paused        ramp     -    T      -    -        T      -     P      -       -       B     B         Z
-retracting    flag     T    B      T    T        T      -     -      -       -       B     B         T
-retracting    watch    T    B      T    T        B      -     -      -       -       B     B         T
-retracting    end      S    B      T    T        B      -     -      -       -       B     B         T
-rolling-back  more     B    F      B    B        B      -     -      -       -       B     B         -
-rolling-back  end      R    F      B    B        B      -     -      -       -       B     B         -
-rolling-back  replaced U    F      B    B        B      -     -      -       -       B     B         -
-succeeded     end      -    -      -    -        -      -     -      -       -       -     -         -
-rolled-back   end      -    -      -    -        -      -     -      -       -       -     -         -
-superseded    end      -    -      -    -        -      -     -      -       -       -     -         -
-failed        end      -    -      -    -        -      -     -      -       -       B     -         -
+phase        step    done failed held observed unsafe turnedoff pause resume approve promote abort supersede acknowledge
+progressing  plain    >    B      W    P        B      P         Z     -      -       -       B     B         P
+progressing  watch    >    B      W    P        B      P         Z     -      -       >       B     B         P
+waiting      plain    >    B      W    W        B      W         Z     -      -       -       B     B         W
+waiting      watch    >    B      W    W        B      W         Z     -      -       >       B     B         W
+waiting      person   >    B      W    W        B      W         Z     -      >       -       B     B         W
+waiting      people   >    B      W    W        B      W         Z     -      W       -       B     B         W
+watching     last     >    B      L    L        B      L         Z     -      -       >       B     B         L
+paused       plain    -    B      -    -        B      Z         -     P      -       -       B     B         Z
+paused       watch    -    B      -    -        B      Z         -     P      -       -       B     B         Z
+paused       person   -    B      -    -        B      Z         -     W      -       -       B     B         Z
+paused       last     -    B      -    -        B      Z         -     L      -       -       B     B         Z
+progressing  ramp     >    T      W    P        T      P         Z     -      -       >       B     B         P
+waiting      ramp     >    T      W    W        T      W         Z     -      -       >       B     B         W
+paused       ramp     -    T      -    -        T      Z         -     P      -       -       B     B         Z
+paused       hand     -    T      -    -        T      Z         -     T      -       -       B     B         Z
+retracting   flag     T    B      T    T        T      T         -     -      -       -       B     B         T
+retracting   watch    T    B      T    T        B      T         -     -      -       -       B     B         T
+retracting   end      S    B      T    T        B      T         -     -      -       -       B     B         T
+rolling-back more     B    F      B    B        B      B         -     -      -       -       B     B         -
+rolling-back end      R    F      B    B        B      B         -     -      -       -       B     B         -
+rolling-back replaced U    F      B    B        B      B         -     -      -       -       B     B         -
+succeeded    end      -    -      -    -        -      -         -     -      -       -       -     -         -
+rolled-back  end      -    -      -    -        -      -         -     -      -       -       -     -         -
+superseded   end      -    -      -    -        -      -         -     -      -       -       -     -         -
+failed       end      -    -      -    -        -      -         -     -      -       -       B     -         -
 """
 
 
 def going(phase: Phase, present: str, following: str) -> Rollout:
     """A rollout at its second step, with this step after it."""
     after = () if following == "nothing" else (STEPS[following],)
-    if present == "ramp":
+    if present in ("ramp", "hand"):
         steps = (SetWeight(ALL), UP, WATCH, *after)
         stage = replace(canary_stage(), steps=steps, retract=RETRACT)
-        return replace(begin("shop-1-production", "shop-1", "hash", stage, AT), phase=phase, index=2)
+        by_hand = Captured(FLAG, FlagState(False), FlagState(True, 5), off_by="ada")
+        begun = begin("shop-1-production", "shop-1", "hash", stage, AT)
+        return replace(begun, phase=phase, index=2, flags=(by_hand,) if present == "hand" else ())
     two = Conditions(approvals=Policy("signers", needed=2)) if present == "people" else Conditions()
     stage = replace(canary_stage(), steps=(SetWeight(ALL), STEPS[present], *after), conditions=two)
     return replace(begin("shop-1-production", "shop-1", "hash", stage, AT), phase=phase, index=1)
@@ -119,6 +122,8 @@ def event(name: str, index: int) -> Event:
             return Observed(LATER, index, SECOND)
         case "unsafe":
             return Unsafe(LATER, "found", quarantine=True)
+        case "turnedoff":
+            return TurnedOff(LATER, FLAG, "ada")
     return Order(LATER, OrderKind(name), "ada", f"key-{name}")
 
 
@@ -133,7 +138,7 @@ def cells() -> list[tuple[Rollout, str, str]]:
                 found.append((going(phase, "plain", "nothing"), name, letter))
             elif phase is Phase.RETRACTING:
                 found.append((retracting(step), name, letter))
-            elif step in (*STEPS, "ramp"):
+            elif step in (*STEPS, "ramp", "hand"):
                 found += [(going(phase, step, f), name, to if letter == ">" else letter) for f, to in FOLLOWING.items()]
             else:
                 found.append((back(phase, step), name, letter))
@@ -163,7 +168,7 @@ def test_every_event_leads_from_every_phase_where_the_table_says(cell: tuple[Rol
 def test_every_phase_and_every_event_is_in_the_table() -> None:
     phases = {line.split()[0].replace("-", " ") for line in EXPECTED.strip().splitlines()[1:]}
     assert phases == {phase.value for phase in Phase}
-    assert set(EVENTS) == {row.on for row in TRANSITIONS} == {*EVENTS[:5], *OrderKind}
+    assert set(EVENTS) == {row.on for row in TRANSITIONS} == {*EVENTS[:6], *OrderKind}
 
 
 def test_every_row_is_reached() -> None:

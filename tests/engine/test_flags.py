@@ -18,9 +18,11 @@ from interlock.core.flag import Flag, FlagFile, FlagState, FlagUse, OnFlagFailur
 from interlock.core.phase import Phase
 from interlock.core.plan import OF_CODE, Stage, StrategyName
 from interlock.core.rollout import Rollout
-from interlock.core.steps import SetFlag, Watch
+from interlock.core.steps import SetFlag, Step, Watch
+from interlock.core.toggle import Action, FlagHeld, Toggle
 from interlock.core.weight import ALL, Weight
 from interlock.engine import eye, puller
+from interlock.engine.toggle import toggle
 from interlock.ports.flags import FlagsError
 
 FLAG = Flag("new_feature", FlagFile("flags.json"))
@@ -336,3 +338,179 @@ def test_the_eye_and_the_puller_have_deadlines() -> None:
     assert eye.LOOK_EVERY < eye.TOO_OLD
     assert puller.AGAIN_AT_MOST < puller.ANSWERS_WITHIN
     assert SetFlag(FLAG, 5).within > timedelta(0)
+
+
+OFF_BEFORE = stood(enabled=False, percentage=10, constraints=BEFORE.constraints)
+
+
+async def at_5(story: Story, use: FlagUse = USE) -> str:
+    """Have the rollout watch the flag at 5 %."""
+    run = await begun(story, use)
+    await story.until(lambda: story.flags.exposure(FLAG) == 5)
+    await story.until(lambda: isinstance(present(story), Watch))
+    return run
+
+
+def present(story: Story) -> Step | None:
+    """Return the step at which the one rollout under way is."""
+    return next((one.rollout.next_step for one in story.engine._drives.values()), None)
+
+
+def wants(percentage: int = 0) -> Toggle:
+    """Return what `interlock flag set` asks for."""
+    return Toggle("shop", "production", FLAG, Action.DISABLE if not percentage else Action.UPDATE, percentage, "ada")
+
+
+async def asked(story: Story, wanted: Toggle) -> None:
+    await toggle(story.engine._ports, wanted, story.engine.turned_off)
+
+
+def test_what_a_person_turned_off_stays_off_when_everything_else_is_put_back_and_the_record_says_who() -> None:
+    async def tell(story: Story) -> None:
+        run = await at_5(story)
+        story.flags.by_hand(FLAG, replace(story.flags.flags[FLAG], enabled=False, native="by hand"))
+        await story.world.sleep(timedelta(seconds=5))
+        await story.order(run, OrderKind.ABORT)
+        ended = await story.ends(run)
+        assert ended.phase is Phase.ROLLED_BACK
+        assert story.flags.flags[FLAG] == OFF_BEFORE, "as it stood, but for being on"
+        assert [(one.before, one.now, one.off_by) for one in ended.flags] == [(BEFORE, OFF_BEFORE, "somebody else")]
+        assert story.flags.peak(FLAG) == 5, "not even for a moment as it stood"
+        last = (await entries(story, ended, "flag"))[-1]
+        assert last["off_by"] == "somebody else"
+
+    told(tell)
+
+
+def test_one_that_is_on_again_by_hand_is_put_back_as_it_stood() -> None:
+    async def tell(story: Story) -> None:
+        run = await at_5(story)
+        ours = story.flags.flags[FLAG]
+        story.flags.by_hand(FLAG, replace(ours, enabled=False, native="by hand"))
+        await story.world.sleep(timedelta(seconds=5))
+        story.flags.by_hand(FLAG, ours)
+        await story.world.sleep(timedelta(seconds=5))
+        await story.order(run, OrderKind.ABORT)
+        ended = await story.ends(run)
+        assert story.flags.flags[FLAG] == BEFORE
+        assert ended.flags[0].off_by == ""
+
+    told(tell)
+
+
+def test_one_that_a_person_turns_off_while_it_is_being_given_to_users_is_not_turned_on_again() -> None:
+    async def tell(story: Story) -> None:
+        run = await begun(story)
+        await story.until(lambda: story.flags.exposure(FLAG) == 5)
+        await story.world.sleep(timedelta(seconds=1))
+        story.flags.by_hand(FLAG, replace(story.flags.flags[FLAG], enabled=False, native="by hand"))
+        since = story.flags.changes[-1].at
+        ended = await story.ends(run)
+        assert (ended.phase, story.flags.exposure(FLAG)) == (Phase.SUCCEEDED, 0)
+        assert "turned off by somebody else" in ended.retracted
+        assert story.flags.peak(FLAG, since) == 0
+
+    told(tell)
+
+
+def test_one_that_a_person_turns_off_right_before_it_is_to_go_up_is_not_turned_on_again() -> None:
+    async def tell(story: Story) -> None:
+        run = await at_5(story)
+        at: list[float] = []
+
+        def off_in_the_last_moment(call: str) -> None:
+            step = present(story)
+            if not at and isinstance(step, SetFlag) and step.percentage == 25:
+                at.append(story.world.monotonic())
+                story.flags.by_hand(FLAG, replace(story.flags.flags[FLAG], enabled=False, native="by hand"))
+
+        story.flags.before_call = off_in_the_last_moment
+        held = await story.until_phase(run, Phase.WAITING, within=60)
+        assert "somebody else: it is disabled at 5%" in held.reason
+        await story.order(run, OrderKind.ABORT)
+        await story.ends(run)
+        assert story.flags.flags[FLAG] == OFF_BEFORE
+        assert story.flags.peak(FLAG) == 5
+
+    told(tell)
+
+
+def test_a_server_that_was_not_heard_for_a_moment_when_a_flag_is_to_go_up_is_no_reason_to_take_it_back() -> None:
+    async def tell(story: Story) -> None:
+        run = await at_5(story)
+        left = 3
+
+        def down_at_first(call: str) -> None:
+            nonlocal left
+            step = present(story)
+            if left and call.startswith("look") and isinstance(step, SetFlag) and step.percentage == 25:
+                left -= 1
+                raise FlagsError("down")
+
+        story.flags.before_call = down_at_first
+        ended = await story.ends(run)
+        assert (left, ended.phase, ended.retracted) == (0, Phase.SUCCEEDED, "")
+        assert story.flags.exposure(FLAG) == 100
+        assert (ended.since - ended.started) < timedelta(minutes=5)
+
+    told(tell)
+
+
+def test_a_person_who_turns_off_a_flag_pauses_the_rollout_that_has_it_and_resuming_goes_on_without_it() -> None:
+    async def tell(story: Story) -> None:
+        run = await at_5(story)
+        await asked(story, wants())
+        paused = await story.until_phase(run, Phase.PAUSED)
+        assert paused.reason == "paused by ada: flag new_feature was turned off"
+        since = story.flags.changes[-1].at
+        await story.order(run, OrderKind.RESUME)
+        ended = await story.ends(run)
+        assert (ended.phase, ended.quarantine) == (Phase.SUCCEEDED, False)
+        assert ended.retracted == "flag new_feature was turned off by ada, resumed by ada"
+        assert (story.flags.exposure(FLAG), story.flags.peak(FLAG, since)) == (0, 0)
+        assert await proven(story) == "production-v2"
+
+    told(tell)
+
+
+def test_one_that_is_off_already_and_was_to_go_up_later_does_not_when_a_person_turns_it_off() -> None:
+    async def tell(story: Story) -> None:
+        run = await begun(story)
+        await story.until(lambda: story.world.weight("production") > 0)
+        await asked(story, wants())
+        await story.until_phase(run, Phase.PAUSED)
+        await story.order(run, OrderKind.RESUME)
+        ended = await story.ends(run)
+        assert (ended.phase, await proven(story)) == (Phase.SUCCEEDED, "production-v2")
+        assert "ada turned it off" in ended.retracted
+        assert (story.flags.exposure(FLAG), story.flags.peak(FLAG)) == (0, 0)
+
+    told(tell)
+
+
+def test_what_a_person_turned_off_may_be_put_back_as_the_rollout_had_it_and_nothing_else() -> None:
+    async def tell(story: Story) -> None:
+        run = await at_5(story)
+        await asked(story, wants())
+        await story.until_phase(run, Phase.PAUSED)
+        with pytest.raises(FlagHeld):
+            await asked(story, wants(25))
+        await asked(story, wants(5))
+        await story.world.sleep(timedelta(seconds=5))
+        await story.order(run, OrderKind.RESUME)
+        ended = await story.ends(run)
+        assert (ended.phase, ended.retracted, story.flags.exposure(FLAG)) == (Phase.SUCCEEDED, "", 100)
+
+    told(tell)
+
+
+def test_a_flag_that_is_turned_off_while_everything_goes_back_stays_off() -> None:
+    async def tell(story: Story) -> None:
+        run = await at_5(story)
+        await story.order(run, OrderKind.ABORT)
+        await story.until_phase(run, Phase.ROLLING_BACK)
+        await asked(story, wants())
+        ended = await story.ends(run)
+        assert (ended.phase, story.flags.flags[FLAG]) == (Phase.ROLLED_BACK, OFF_BEFORE)
+
+    told(tell)

@@ -85,16 +85,18 @@ class MemoryFlags:
         kept = state.percentage if percentage is None else percentage
         return self._put("turn_on", flag, replace(state, enabled=True, percentage=kept))
 
-    async def restore(self, flag: Flag, state: FlagState) -> FlagState:
-        """Put the state back."""
+    async def restore(self, flag: Flag, state: FlagState, *, off: bool = False) -> FlagState:
+        """Put the state back, or all of it but that it was on."""
         await self._answer("restore", flag.name)
         self._state(flag)
-        return self._put("restore", flag, state)
+        return self._put("restore", flag, replace(state, enabled=state.enabled and not off))
 
     async def taken(self, flag: Flag, state: FlagState) -> str:
-        """Wait one refresh interval."""
+        """Wait one refresh interval, and see that it still stands."""
         await self._answer("taken", flag.name)
         await asyncio.sleep(flag.source.refresh.total_seconds())
+        if (found := self._state(flag)).native != state.native:
+            raise FlagsError(f"flag {flag} stands otherwise ({found}) than it was put ({state}): somebody changed it")
         return f"clients read every {flag.source.refresh.total_seconds():g} s"
 
     async def every(self, source: FlagSource) -> tuple[tuple[str, FlagState], ...]:

@@ -38,9 +38,9 @@ class FlagSources:
         """Have so many users get it."""
         return await self._of(flag.source).turn_on(flag, percentage)
 
-    async def restore(self, flag: Flag, state: FlagState) -> FlagState:
-        """Put back what stood."""
-        return await self._of(flag.source).restore(flag, state)
+    async def restore(self, flag: Flag, state: FlagState, *, off: bool = False) -> FlagState:
+        """Put back what stood, or all of it but that it was on."""
+        return await self._of(flag.source).restore(flag, state, off=off)
 
     async def taken(self, flag: Flag, state: FlagState) -> str:
         """Wait until clients must have it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from interlock.core.flag import Captured
+from interlock.core.flag import Captured, Flag
 from interlock.core.phase import Phase
 
 LOCAL = "command line"
@@ -82,6 +82,15 @@ class Unsafe:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnedOff:
+    """A person turned off a flag that the rollout holds; `by` is "" when it is on again as the rollout had put it."""
+
+    at: datetime
+    flag: Flag
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Proven:
     """That an approval was signed by whom, and until when it holds; `on_call`: they are on call now."""
 
@@ -112,4 +121,4 @@ class Order:
     claims: str = ""
 
 
-Event = Done | Failed | Held | Observed | Unsafe | Order
+Event = Done | Failed | Held | Observed | Unsafe | TurnedOff | Order

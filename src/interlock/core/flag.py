@@ -96,11 +96,16 @@ def standing(state: FlagState) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A flag that a rollout holds: how it stood `before`, and how it stands `now` by our own doing."""
+    """A flag that a rollout holds: how it stood `before`, and how it stands `now` by our own doing.
+
+    `off_by` is who turned it off meanwhile by hand: then nothing automatic turns it on again, and what is put back in
+    the end is all but that it was on.
+    """
 
     flag: Flag
     before: FlagState
     now: FlagState
+    off_by: str = ""
 
 
 class OnFlagFailure(StrEnum):
@@ -139,11 +144,17 @@ class FlagUse:
 
 
 def merged(held: tuple[Captured, ...], news: tuple[Captured, ...]) -> tuple[Captured, ...]:
-    """Return what is held after news of it: how a flag stood before is kept from the first time."""
+    """Return what is held after news of it; how a flag stood before, and who turned it off, are kept."""
     known = {one.flag: one for one in held}
     for one in news:
-        known[one.flag] = replace(one, before=known[one.flag].before) if one.flag in known else one
+        first = known.get(one.flag, one)
+        known[one.flag] = replace(one, before=first.before, off_by=first.off_by)
     return tuple(known.values())
+
+
+def turned_off(held: tuple[Captured, ...], flag: Flag, by: str) -> tuple[Captured, ...]:
+    """Return what is held once a person has turned a flag off; with "" for `by`, once it is on again by hand."""
+    return tuple(replace(one, off_by=by) if one.flag.place == flag.place else one for one in held)
 
 
 def place(source: FlagSource) -> tuple[str, ...]:

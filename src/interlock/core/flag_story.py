@@ -11,6 +11,7 @@ from interlock.core.account import Account, Happened
 from interlock.core.flag import OFF, FlagState, standing
 from interlock.core.prose import words as said
 from interlock.core.record import restore
+from interlock.core.steps import SetFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class FlagStory:
     before: FlagState
     way: tuple[Moved, ...]
     trouble: str = ""
+    off_by: str = ""
 
     @property
     def now(self) -> FlagState:
@@ -65,7 +67,7 @@ def stories(account: Account) -> tuple[FlagStory, ...]:
         if known is None:
             continue
         told = found.get(known.flag)
-        found[known.flag] = known if told is None else replace(told, way=(*told.way, *known.way))
+        found[known.flag] = known if told is None else replace(told, way=(*told.way, *known.way), off_by=known.off_by)
     return tuple(_doubted(account, one) for one in found.values())
 
 
@@ -84,6 +86,7 @@ def documents(accounts: Sequence[Account]) -> list[dict[str, Any]]:
             "before": standing(one.before),
             "now": standing(one.now),
             "trouble": one.trouble or None,
+            "off_by": one.off_by or None,
             "way": [{"at": turn.at.isoformat(), **standing(turn.state), "by": turn.by or None} for turn in one.turns],
         }
         for account in accounts
@@ -94,6 +97,8 @@ def documents(accounts: Sequence[Account]) -> list[dict[str, Any]]:
 def _told(account: Account) -> Iterator[str]:
     for one in stories(account):
         before = "as before" if one.now == one.before else f"before: {one.before}"
+        if one.off_by and not one.now.exposure and one.before.exposure and account.rollout.going_back:
+            before += f"; left off, as {one.off_by} turned it off"
         yield f"- {said(str(one))} ({one.environment}; {before})"
         if one.turns:
             yield f"  - {said(', '.join(_turn(turn) for turn in one.turns))}"
@@ -116,12 +121,19 @@ def _read(account: Account, one: Happened) -> FlagStory | None:
     except (KeyError, ValueError):
         return None
     by = str(data.get("by", "")) or ("" if one.told_by_its_step or now == before else "somebody else")
-    return FlagStory(account.environment, name, before, (Moved(one.at, now, by),))
+    return FlagStory(account.environment, name, before, (Moved(one.at, now, by),), off_by=str(data.get("off_by", "")))
 
 
 def _doubted(account: Account, one: FlagStory) -> FlagStory:
     """Say what is not known: a flag that was commanded off and not confirmed, and may have been on its way up."""
     confirmed = any(line.back and line.data.get("flag") == one.flag for line in account.of_kind("flag"))
     if account.rollout.pulling and not confirmed:
-        return replace(one, trouble="commanded off, not confirmed yet")
+        return replace(one, trouble=f"commanded off, not confirmed yet{_on_its_way(account, one)}")
     return one
+
+
+def _on_its_way(account: Account, one: FlagStory) -> str:
+    """Say to how many users it was being given in the moment of turning back: that may have been done."""
+    last = account.rollout.reached[-1:]
+    up = [step.percentage for step in last if isinstance(step, SetFlag) and step.flag.name == one.flag]
+    return f", when it was being turned on at {up[0]}%" if up and up[0] > OFF else ""

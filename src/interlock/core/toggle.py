@@ -130,6 +130,13 @@ def owner(active: Iterable[Rollout], flag: Flag) -> Rollout | None:
     return None
 
 
+def puts_back(rollout: Rollout, wanted: Toggle) -> bool:
+    """Whether the flag is to stand again as the rollout has put it: somebody had turned it off or moved it by hand."""
+    held = next((one for one in rollout.flags if one.flag.place == wanted.flag.place), None)
+    under_way = not (rollout.going_back or rollout.retracting)
+    return held is not None and under_way and held.now.exposure > OFF and wanted.target(held.now) == held.now.exposure
+
+
 def owned(rollout: Rollout, wanted: Toggle) -> FlagHeld:
     """Say that a rollout has the flag, and what can be done."""
     version = rollout.stage.revision.release.version

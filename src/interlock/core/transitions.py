@@ -12,7 +12,18 @@ from datetime import timedelta
 
 from interlock.core import flag
 from interlock.core.approval import enough
-from interlock.core.events import ALWAYS_HEARD, Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.events import (
+    ALWAYS_HEARD,
+    Done,
+    Event,
+    Failed,
+    Held,
+    Observed,
+    Order,
+    OrderKind,
+    TurnedOff,
+    Unsafe,
+)
 from interlock.core.phase import Phase
 from interlock.core.rollout import Acknowledged, Approval, Rollout
 from interlock.core.steps import SetFlag, Step, Until, Watch
@@ -79,6 +90,8 @@ TRANSITIONS: tuple[Row, ...] = (
     Row(_GOING | _BACK, "observed", "always", None, "observed"),
     Row(_GOING, "pause", "always", Phase.PAUSED, "paused"),
     Row(_UNDER_WAY | _RETRACTING, "acknowledge", "always", None, "acknowledged"),
+    Row(_UNDER_WAY | _RETRACTING | _BACK, "turnedoff", "always", None, "turned off"),
+    Row(_PAUSED, "resume", "a flag is ramped and was turned off by hand", Phase.RETRACTING, "retracted"),
     Row(_PAUSED, "resume", "a person is waited for", Phase.WAITING, "resumed"),
     Row(_PAUSED, "resume", "the last watch is under way", Phase.WATCHING, "resumed"),
     Row(_PAUSED, "resume", "always", Phase.PROGRESSING, "resumed"),
@@ -225,7 +238,7 @@ def _paused(rollout: Rollout, event: Event) -> Rollout:
 
 
 def _retracted(rollout: Rollout, event: Event) -> Rollout:
-    assert isinstance(event, (Failed, Unsafe))
+    assert isinstance(event, (Failed, Unsafe, Order))
     return replace(
         rollout,
         index=0,
@@ -233,8 +246,17 @@ def _retracted(rollout: Rollout, event: Event) -> Rollout:
         observed=timedelta(0),
         reason="",
         retracted_at=rollout.index,
-        retracted=event.reason,
+        retracted=event.reason if not isinstance(event, Order) else f"{_by_hand(rollout)}, resumed by {event.by}",
     )
+
+
+def _by_hand(rollout: Rollout) -> str:
+    return ", ".join(f"flag {one.flag} was turned off by {one.off_by}" for one in rollout.flags if one.off_by)
+
+
+def _turned_off(rollout: Rollout, event: Event) -> Rollout:
+    assert isinstance(event, TurnedOff)
+    return replace(rollout, flags=flag.turned_off(rollout.flags, event.flag, event.by))
 
 
 def _turned(rollout: Rollout, event: Event) -> Rollout:
@@ -329,6 +351,11 @@ _GUARDS: dict[str, _Guard] = {
     **{f"{a} and {b}": _both(f, g) for a, f in _STEP_GUARDS.items() for b, g in _NEXT_GUARDS.items() if b != "always"},
     "the step waits for more people": _needs_more,
     "a flag is ramped": lambda rollout, _: bool(rollout.stage.retract) and rollout.ramping,
+    "a flag is ramped and was turned off by hand": lambda rollout, _: (
+        bool(rollout.stage.retract)
+        and rollout.ramping
+        and any(one.off_by and one.now.exposure for one in rollout.flags)
+    ),
     "users may still have the flag": lambda rollout, _: isinstance(rollout.next_step, SetFlag),
     "a person is waited for": lambda rollout, _: _for_a_person(rollout.next_step),
     "the last watch is under way": lambda rollout, _: _last_watch(rollout.next_step),
@@ -349,6 +376,7 @@ _EFFECTS: dict[str, Callable[[Rollout, Event], Rollout]] = {
     "resumed": lambda rollout, _: replace(rollout, reason=""),
     "turned": _turned,
     "retracted": _retracted,
+    "turned off": _turned_off,
     "heard again": lambda rollout, _: rollout,
     "noted": _noted,
     "heard": _heard,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from interlock.core.events import Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.events import Event, Failed, Held, Observed, Order, OrderKind, TurnedOff, Unsafe
 from interlock.core.hooks import GATES as HOOK_GATES
 from interlock.core.judge.baseline import History
 from interlock.core.phase import Phase
@@ -58,7 +58,7 @@ class Drive:
         self._ports, self._claim = ports, claim
         self.sentinel = Sentinel(ports, lambda: self.rollout, claim, history)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
-        self.guard = Guard(ports, ports.outside, lambda: self.rollout)
+        self.guard = Guard(ports, ports.outside, lambda: self.rollout, self.turned_off)
         self._puller = Puller(ports)
         self._scene = Scene(ports, self.sentinel, self.guard, self._puller, lambda: self.rollout, self._tell)
         self._performer = Performer(self._scene)
@@ -95,6 +95,10 @@ class Drive:
         answer: asyncio.Future[Rollout] = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait(Message(order, self._proof(order), answer))
         return await answer
+
+    def turned_off(self, event: TurnedOff) -> None:
+        """Hear that a person has turned off a flag, or on again; it is written down when it can be."""
+        self._inbox.put_nowait(Message(event))
 
     async def _look_first(self) -> None:
         """See how things stand before anything is done, and take up what the last owner had seen."""

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.core.agents import AGENTS, order_refused, plan_refused
-from interlock.core.events import LOCAL, Order, OrderKind
+from interlock.core.events import LOCAL, Order, OrderKind, TurnedOff
 from interlock.core.hooks import missing
 from interlock.core.judge.baseline import History
 from interlock.core.lock import Lock, Locked
@@ -20,6 +20,7 @@ from interlock.core.plan import Plan, Stage
 from interlock.core.record import plain, restore
 from interlock.core.rollout import Rollout, begin
 from interlock.core.sample import Reading, difference
+from interlock.core.toggle import Toggle
 from interlock.core.transitions import Refused
 from interlock.engine.acknowledgements import on_duty
 from interlock.engine.approvals import checked
@@ -166,6 +167,16 @@ class Engine:
             raise Refused(why)
         order = await on_duty(self._ports, await checked(self._ports, order, drive.rollout), drive.rollout)
         return await drive.order(order)
+
+    async def turned_off(self, id: str, wanted: Toggle) -> None:
+        """Have a rollout under way know that a person turned off its flag, and pause: only a person lets it go on."""
+        drive, now = self._drives.get(id), self._ports.clock.now()
+        if drive is None:
+            return
+        drive.turned_off(TurnedOff(now, wanted.flag, wanted.by))
+        key, reason = f"off-{wanted.flag}-{now.isoformat()}", f"flag {wanted.flag} was turned off"
+        with contextlib.suppress(Refused, StoreError):  # on its way back, or paused already
+            await drive.order(Order(now, OrderKind.PAUSE, wanted.by, key, reason, channel=wanted.channel))
 
     def live(self) -> Mapping[str, Any]:
         """Return what is known of each rollout under way beyond its record: evidence, points, strength."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from interlock.core.flag import Captured, Flag, FlagState
+from interlock.core.events import TurnedOff
+from interlock.core.flag import OFF, Captured, Flag, FlagState
 from interlock.core.rollout import Rollout
 from interlock.core.steps import SetFlag, spell
 from interlock.engine.journal import flag_data
@@ -18,13 +19,17 @@ from interlock.ports.store import Entry, StoreError
 
 LOOK_EVERY = timedelta(seconds=2)
 TOO_OLD = timedelta(seconds=15)
+SOMEBODY = "somebody else"
 
 
 class FlagsEye:
-    """Looks whether the flags stand as the rollout has put them; `closed` is why it may not advance now."""
+    """Looks whether the flags stand as the rollout has put them; `closed` is why it may not advance now.
 
-    def __init__(self, ports: Ports, rollout: Callable[[], Rollout]) -> None:
-        self._ports, self._rollout = ports, rollout
+    `tell` takes that a person has turned one off, or on again.
+    """
+
+    def __init__(self, ports: Ports, rollout: Callable[[], Rollout], tell: Callable[[TurnedOff], None]) -> None:
+        self._ports, self._rollout, self._tell = ports, rollout, tell
         self._troubles: dict[Flag, str] = {}
         self._noted: dict[Flag, str] = {}
         self._looked: float | None = None
@@ -63,15 +68,28 @@ class FlagsEye:
             self._troubles[held.flag] = f"flag {held.flag} cannot be seen: {error!r}"
             return
         now = self._rollout()
-        if self._moves(held.flag, then) or self._moves(held.flag, now) or now.flags != then.flags:
+        if now.flags != then.flags:
             return  # it was being moved while we looked: the next look tells
+        off = found.exposure == OFF < held.now.exposure
+        if self._moves(held.flag, then, off=off) or self._moves(held.flag, now, off=off):
+            self._troubles[held.flag] = ""  # it was seen, and may stand between two of our own states
+            return
         same = found.native == held.now.native
         self._troubles[held.flag] = "" if same else _by_hand(held, found)
+        self._turned(held, off=off, same=same)
         await self._note(held, found, same=same)
 
-    def _moves(self, flag: Flag, rollout: Rollout) -> bool:
+    def _moves(self, flag: Flag, rollout: Rollout, *, off: bool) -> bool:
+        """Whether we may have brought about ourselves what was found: on its way up, a flag is never off."""
         step = rollout.next_step
-        return rollout.going_back or (isinstance(step, SetFlag) and step.flag == flag)
+        ours = isinstance(step, SetFlag) and step.flag == flag and not (off and step.percentage > OFF)
+        return rollout.going_back or ours
+
+    def _turned(self, held: Captured, *, off: bool, same: bool) -> None:
+        if off and not held.off_by:
+            self._tell(TurnedOff(self._ports.clock.now(), held.flag, SOMEBODY))
+        elif same and held.off_by and held.now.exposure > OFF:
+            self._tell(TurnedOff(self._ports.clock.now(), held.flag, ""))
 
     async def _note(self, held: Captured, found: FlagState, *, same: bool) -> None:
         """Write down once what somebody else did, and once that it is as it was; a full store costs only that."""

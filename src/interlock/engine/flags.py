@@ -6,9 +6,12 @@ quarter of a second for that, not longer. What stood before is put back only whe
 
 from __future__ import annotations
 
-from interlock.core.events import Done
+from dataclasses import dataclass, replace
+
+from interlock.core.events import Done, TurnedOff
 from interlock.core.flag import OFF, Captured, Flag, FlagState
 from interlock.core.steps import CaptureFlags, ConfirmFlags, PullFlags, RestoreFlags, SetFlag, spell
+from interlock.engine.eye import SOMEBODY
 from interlock.engine.ports import Deadline
 from interlock.engine.puller import answered, flags_of
 from interlock.engine.scene import LATER, Outcome, Scene
@@ -39,13 +42,15 @@ async def set_flag(scene: Scene, step: SetFlag) -> Outcome:
     """Move a flag, read it back, and wait until those who evaluate it must know. More users only when all is well."""
     if step.percentage > OFF:
         await until_open(scene)
-    deadline = Deadline.after(scene.ports.clock, step.within)
+    if off_by := _left_off(scene, step):
+        return scene.failed(f"{step}: {off_by} turned it off: it goes to no more users")
+    deadline, put = Deadline.after(scene.ports.clock, step.within), _Put()
     while True:
         unsure = scene.unsure() if step.percentage > OFF else ""
         scene.trouble = f"not given to more users while it is not known whether all is well: {unsure}"
         if not unsure:
             try:
-                return await _moved(scene, step)
+                return await _moved(scene, step, put)
             except FlagsError as error:
                 scene.trouble = str(error)
         if deadline.over:
@@ -53,16 +58,43 @@ async def set_flag(scene: Scene, step: SetFlag) -> Outcome:
         await scene.ports.clock.sleep(LATER)
 
 
-async def _moved(scene: Scene, step: SetFlag) -> Outcome:
+@dataclass(slots=True)
+class _Put:
+    """Whether this step has turned the flag on once: who turns it off from then on is a person."""
+
+    on: bool = False
+
+
+async def _moved(scene: Scene, step: SetFlag, put: _Put) -> Outcome:
     flags, flag = flags_of(scene.ports), step.flag
     if step.percentage == OFF:
         now = await answered(flags.turn_off(flag))
     else:
+        await _still_on(scene, flag, put)
         now = await answered(flags.turn_on(flag, step.percentage))
+        put.on = True
     how = await flags.taken(flag, now)
     if step.percentage > OFF:
         scene.sentinel.stepped()
     return _done(scene, f"{step}: {now}; {how}", (Captured(flag, _before(scene, flag) or now, now),))
+
+
+def _left_off(scene: Scene, step: SetFlag) -> str:
+    """Return who turned off, by hand, the flag that the step would give to users, where the rollout has it off, too."""
+    held = _held(scene, step.flag)
+    return held.off_by if held and step.percentage > OFF and held.now.exposure == OFF else ""
+
+
+async def _still_on(scene: Scene, flag: Flag, put: _Put) -> None:
+    """See, in the last moment, that nobody has turned it off by hand: what a person turned off stays off."""
+    held = _held(scene, flag)
+    if not put.on and (held is None or held.now.exposure == OFF):
+        return
+    found = await answered(flags_of(scene.ports).look(flag))
+    if found.exposure == OFF:
+        if held is None or not held.off_by:
+            scene.guard.turned_off(TurnedOff(scene.ports.clock.now(), flag, SOMEBODY))
+        raise FlagsError(f"flag {flag} was turned off by somebody else, so it is not turned on again")
 
 
 def keep_pulling(scene: Scene) -> None:
@@ -105,12 +137,26 @@ async def restore(scene: Scene, step: RestoreFlags) -> Outcome:
     restored = []
     for one in scene.rollout().flags:
         if one.flag in _moved_here(scene):
-            now = await answered(flags_of(scene.ports).restore(one.flag, one.before))
-            if now.native != one.before.native:
-                raise FlagsError(f"{one.flag} was to be {one.before} again and is {now}")
-            restored.append(Captured(one.flag, one.before, now))
-    said = ", ".join(f"{one.flag} is {one.now}" for one in restored) or "none was captured"
+            restored.append(await _restored(scene, one))
+    said = ", ".join(map(_stands, restored)) or "none was captured"
     return _done(scene, f"{step}: {said}", tuple(restored))
+
+
+async def _restored(scene: Scene, one: Captured) -> Captured:
+    """Put one back as it stood; one that a person turned off meanwhile stays off, whatever else is put back."""
+    off = bool(one.off_by)
+    now = await answered(flags_of(scene.ports).restore(one.flag, one.before, off=off))
+    latest = _held(scene, one.flag) or one
+    if latest.off_by and not off:
+        return await _restored(scene, latest)
+    if now.exposure if off else now.native != one.before.native:
+        raise FlagsError(f"{one.flag} was to be {'off' if off else f'{one.before} again'} and is {now}")
+    return replace(one, now=now)
+
+
+def _stands(one: Captured) -> str:
+    left = f", left off as {one.off_by} turned it off" if one.off_by and one.before.exposure else ""
+    return f"{one.flag} is {one.now}{left}"
 
 
 def _moved_here(scene: Scene) -> tuple[Flag, ...]:
@@ -119,8 +165,13 @@ def _moved_here(scene: Scene) -> tuple[Flag, ...]:
     return tuple(dict.fromkeys(step.flag for step in steps if isinstance(step, SetFlag)))
 
 
+def _held(scene: Scene, flag: Flag) -> Captured | None:
+    return next((one for one in scene.rollout().flags if one.flag == flag), None)
+
+
 def _before(scene: Scene, flag: Flag) -> FlagState | None:
-    return next((one.before for one in scene.rollout().flags if one.flag == flag), None)
+    held = _held(scene, flag)
+    return held.before if held else None
 
 
 def _done(scene: Scene, note: str, flags: tuple[Captured, ...]) -> Outcome:

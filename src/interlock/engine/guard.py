@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from interlock.core import gates
-from interlock.core.events import Unsafe
+from interlock.core.events import TurnedOff, Unsafe
 from interlock.core.gates import Answer
 from interlock.core.incidents import Incident, Mine
 from interlock.core.record import plain
@@ -48,14 +48,21 @@ TOO_OLD = timedelta(seconds=15)
 class Guard:
     """Asks as long as the rollout lives; `closed` is why it may not advance now."""
 
-    def __init__(self, ports: Ports, outside: Outside | None, rollout: Callable[[], Rollout]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        outside: Outside | None,
+        rollout: Callable[[], Rollout],
+        turned_off: Callable[[TurnedOff], None] = lambda event: None,
+    ) -> None:
         self._ports, self._outside, self._rollout = ports, outside, rollout
         self.answers: dict[GateName, Answer] = {}
         self._began: dict[GateName, float] = {}
         self._asked: dict[GateName, float] = {}
         self._said: dict[GateName, tuple[str, str]] = {}
         self._active: dict[str, Incident] = {}
-        self._flags = FlagsEye(ports, rollout)
+        self._flags = FlagsEye(ports, rollout, turned_off)
+        self.turned_off = turned_off
 
     @property
     def closed(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, Unsafe
+from interlock.core.events import Done, Event, Failed, Held, Observed, Order, OrderKind, TurnedOff, Unsafe
 from interlock.core.flag import Captured
 from interlock.core.phase import Phase
 from interlock.core.record import plain
@@ -21,6 +21,8 @@ def entries(before: Rollout, event: Event, after: Rollout, data: Mapping[str, An
     lines = [] if line is None else [Entry(event.at, line[0], line[1], said)]
     if isinstance(event, Done):
         lines += [Entry(event.at, "flag", _flag(one), {"index": before.index, **flag_data(one)}) for one in event.flags]
+    if isinstance(event, TurnedOff) and after.flags != before.flags:
+        lines.append(Entry(event.at, "kept-off", _kept_off(event), {"flag": event.flag.name, "by": event.by}))
     if after.retracting and not before.retracting:
         text = f"the flags go back, the code stays: {after.retracted}"
         lines.append(Entry(event.at, "retracted", text, {"step": before.index}))
@@ -33,13 +35,21 @@ def entries(before: Rollout, event: Event, after: Rollout, data: Mapping[str, An
 
 def flag_data(one: Captured) -> dict[str, Any]:
     """Return what the journal holds of a flag: how it stood before the rollout, and how it stands."""
-    return {"flag": one.flag.name, "before": plain(one.before), "now": plain(one.now)}
+    off_by = {"off_by": one.off_by} if one.off_by else {}
+    return {"flag": one.flag.name, "before": plain(one.before), "now": plain(one.now), **off_by}
 
 
 def _flag(one: Captured) -> str:
     if one.now.native == one.before.native:
         return f"{one.flag}: {one.now}"
-    return f"{one.flag}: {one.now} (before the rollout: {one.before})"
+    left = f"; left off, as {one.off_by} turned it off" if one.off_by and not one.now.exposure else ""
+    return f"{one.flag}: {one.now} (before the rollout: {one.before}{left})"
+
+
+def _kept_off(event: TurnedOff) -> str:
+    if not event.by:
+        return f"flag {event.flag} is on again by hand: it may stay so"
+    return f"flag {event.flag} was turned off by {event.by}: nothing automatic turns it on again"
 
 
 def resolved(at: datetime, cause: str, by: str, channel: str) -> Entry:
@@ -71,7 +81,7 @@ def _line(before: Rollout, event: Event, after: Rollout) -> tuple[str, str] | No
             return "order", f"acknowledged by {event.by}, on call{why}"
         case Order(kind=kind):
             return "order", f"{_PAST[kind]} by {event.by}" + (f": {event.reason}" if event.reason else "")
-        case Unsafe() | Held() | Observed():
+        case Unsafe() | Held() | Observed() | TurnedOff():
             return None
 
 
@@ -95,11 +105,17 @@ def _ending(rollout: Rollout) -> str:
         case Phase.FAILED:
             return f"failed: {rollout.reason}"
     if rollout.stage.flag_alone:
-        stand = ", ".join(f"flag {one.flag} is {one.now} again" for one in rollout.flags) or "no flag was moved"
+        stand = ", ".join(map(_again, rollout.flags)) or "no flag was moved"
         return f"{rollout.phase.value}, {stand}: {rollout.reason}"
     back = rollout.stage.replaces
     to = f"{back.release.version} ({back.name})" if back else "nothing: 503"
     return f"{rollout.phase.value} to {to}: {rollout.reason}"
+
+
+def _again(one: Captured) -> str:
+    if one.off_by and one.now.native != one.before.native:
+        return f"flag {one.flag} is {one.now}, as {one.off_by} turned it off"
+    return f"flag {one.flag} is {one.now} again"
 
 
 _PAST = {

@@ -6,6 +6,7 @@ a change like a deployment's: not while a rollout has the flag, nor past a close
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from interlock.core.flag import OFF, FlagState
@@ -13,7 +14,7 @@ from interlock.core.lock import Locked
 from interlock.core.record import plain
 from interlock.core.release import Artefact, Configuration, Release
 from interlock.core.rollout import Rollout
-from interlock.core.toggle import GATES, Toggle, Toggled, act, asked, owned, owner, said, shut, unknown
+from interlock.core.toggle import GATES, Toggle, Toggled, act, asked, owned, owner, puts_back, said, shut, unknown
 from interlock.engine.outside import ask
 from interlock.engine.ports import Ports
 from interlock.engine.puller import answered, flags_of
@@ -21,19 +22,29 @@ from interlock.ports.flags import FlagsError, Unmovable
 from interlock.ports.store import Entry, StoreError
 
 
-async def toggle(ports: Ports, wanted: Toggle) -> Toggled:
-    """Move the flag, read back, and write down who did it.
+async def _nobody(id: str, wanted: Toggle) -> None:
+    """Drive nothing, so that nobody has to hear of it."""
+
+
+async def toggle(
+    ports: Ports, wanted: Toggle, turned_off: Callable[[str, Toggle], Awaitable[None]] = _nobody
+) -> Toggled:
+    """Move the flag, read back, and write down who did it; `turned_off` tells the rollout that has it.
 
     Raises FlagHeld when a rollout has it or a gate is closed, Locked, and FlagsError when it could not be moved.
     """
     holder = await _holder(ports, wanted)
-    if holder is not None and not wanted.off:
+    if holder is not None and not wanted.off and not puts_back(holder, wanted):
         raise owned(holder, wanted)
+    if holder is not None and wanted.off and holder.going_back:  # before anything is put back in this very moment
+        await turned_off(holder.id, wanted)
     before = await _before(ports, wanted)
     if before is not None and wanted.raises(before):
         await _ask(ports, wanted)
         await ports.store.act(asked(wanted, before, ports.clock.now()))
     done = await _move(ports, wanted, before, holder)
+    if holder is not None and wanted.off:
+        await turned_off(holder.id, wanted)
     await _record(ports, wanted, done, holder)
     return done
 

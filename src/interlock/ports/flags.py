@@ -36,8 +36,11 @@ class Flags(Protocol):
         The strategy that is there is moved, none is added where one is. None enables it with the percentage it has.
         """
 
-    async def restore(self, flag: Flag, state: FlagState) -> FlagState:
-        """Put back exactly what stood, never passing through a greater exposure than it had or has."""
+    async def restore(self, flag: Flag, state: FlagState, *, off: bool = False) -> FlagState:
+        """Put back exactly what stood, never passing through a greater exposure than it had or has.
+
+        With `off`, all of it but that it was enabled: nobody gets the feature before, while or after.
+        """
 
     async def taken(self, flag: Flag, state: FlagState) -> str:
         """Wait until clients must have this state (at most some refresh intervals); say how that is known."""

@@ -56,6 +56,16 @@ async def test_turning_off_leaves_nobody_with_it_and_all_else_as_it_was(kind: Ke
     await kind.close()
 
 
+async def test_one_that_is_to_stay_off_is_put_back_but_for_being_on(kind: Kept) -> None:
+    flag = kind.create(30, on=True)
+    before = await kind.port.look(flag)
+    off = await kind.port.turn_off(flag)
+    await kind.port.turn_on(flag, 5)
+    for _ in range(2):
+        assert await kind.port.restore(flag, before, off=True) == off
+    await kind.close()
+
+
 @pytest.mark.parametrize("then", STANDINGS, ids=str)
 async def test_what_stood_is_put_back_exactly_wherever_it_went(kind: Kept, then: tuple[bool, int]) -> None:
     for now in STANDINGS:

@@ -142,8 +142,14 @@ async def _set(call: Call) -> Exit:
     if done.taken:
         call.say(done.taken)
     if done.rollout:
-        goes = "goes no further" if done.before != done.now else "WILL GIVE IT TO USERS when that step comes"
-        call.say(f"{done.rollout} has this flag, and {goes}. To end that rollout: interlock abort {done.rollout}")
+        run = done.rollout.removesuffix(f"-{done.environment}")
+        if done.now.exposure:
+            call.say(f"{done.rollout} has this flag. If it is paused: interlock resume {run}")
+        else:
+            call.say(
+                f"{done.rollout} has this flag, and gives it to nobody any more: paused, unless it is on its way back. "
+                f"Without the flag goes on: interlock resume {run}. Everything goes back: interlock abort {run}"
+            )
     if call.json:
         before, now = _state(done.before), _state(done.now)
         what = {"flag": done.flag, "environment": done.environment, "action": done.action.value}

@@ -76,13 +76,13 @@ class FlagFiles:
 
         return await self._change(flag, expose)
 
-    async def restore(self, flag: Flag, state: FlagState) -> FlagState:
+    async def restore(self, flag: Flag, state: FlagState, *, off: bool = False) -> FlagState:
         """Put back the definition, by one write."""
         try:
             then = json.loads(state.native)
         except ValueError as error:
             raise Unmovable(f"{_what(flag)}: what was written down of it is no JSON; put it back by hand") from error
-        return await self._change(flag, lambda entry: then)
+        return await self._change(flag, lambda entry: {**then, "state": DISABLED} if off else then)
 
     async def taken(self, flag: Flag, state: FlagState) -> str:
         """Wait until every client must have read the file again, and see that the flag still stands."""

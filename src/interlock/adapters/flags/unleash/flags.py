@@ -72,9 +72,10 @@ class UnleashFlags:
             await self._send(flag, "POST", f"{_place(_source(flag), flag.name)}/on")
         return await self._seen_on(flag, standing.state().percentage if percentage is None else percentage)
 
-    async def restore(self, flag: Flag, state: FlagState) -> FlagState:
+    async def restore(self, flag: Flag, state: FlagState, *, off: bool = False) -> FlagState:
         """Put back what stood, in an order in which it is never more than that or what stands now."""
         then, now = recall(state.native), await self._standing(flag)
+        then = replace(then, enabled=then.enabled and not off)
         if then.enabled and not then.active:
             raise Unmovable(f"{_what(flag)} was on without an active strategy, which Unleash lets nobody put back")
         writes = way(now, then)
