@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,10 +62,11 @@ class Lan:
         )
         (self.place / "known_hosts").touch()
 
-    def machine(self, address: str, *, apart: bool = False) -> Machine:
+    def machine(self, address: str, *, apart: bool = False, variables: Mapping[str, str] | None = None) -> Machine:
         """Start a machine's sshd, whose commands find Interlock and a place of their own for state.
 
-        With `apart` it is in a network of its own, whose first three numbers are those of the address.
+        With `apart` it is in a network of its own, whose first three numbers are those of the address. `variables` are
+        what its commands have besides.
         """
         place = self.place / address.replace(".", "-")
         place.mkdir()
@@ -84,6 +85,7 @@ class Lan:
             "INTERLOCK_FRONT": str(place / "front"),
             CONFIG: str(self.config),
             "TMPDIR": str(place / "t"),
+            **(variables or {}),
         }
         (place / "t").mkdir()
         (place / "bin").mkdir()
