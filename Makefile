@@ -47,7 +47,7 @@ demo: $(DEMO)
 	@$(BIN)/interlock demo
 
 test: lint parts $(UNLEASH) $(MCP1)
-	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff check

@@ -23,8 +23,8 @@ from interlock.core.flag import Flag, Unleash
 
 PROGRAM = Path(__file__).parents[2] / ".venv/unleash/node_modules/unleash-server/dist/server.js"
 STARTS_WITHIN = 90.0
-ADMIN = "*:*.geheim-admin-0123456789"
-TOKENS = {name: f"default:{name}.geheim-{name}-0123456789" for name in ("development", "production")}
+ADMIN = "*:*.unleash-token-admin-0123456789"
+TOKENS = {name: f"default:{name}.unleash-token-{name}-0123456789" for name in ("development", "production")}
 
 
 @dataclass

@@ -136,7 +136,9 @@ def untar(stream: IO[bytes], root: Path) -> None:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".packing-", dir=root) as scratch:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
-            archive.extractall(scratch, filter="fully_trusted")  # our own, by a connection of the same user's
+            # Our own, by a connection of the same user's; Pythons before 3.11.4 have no filters, and take all.
+            archive.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)
+            archive.extractall(scratch)
         for one in sorted(Path(scratch).iterdir(), key=lambda path: path.suffix):
             if not (root / one.name).exists():
                 one.chmod(one.stat().st_mode | 0o200)  # a directory that cannot be written cannot be renamed
