@@ -200,6 +200,11 @@ def test_what_only_erb_knew_is_named_as_left_to_do(tmp_path: Path) -> None:
         ("name: x\n", "expected Kamal's settings"),
         ("service: a\nservice: b\n", "expected each key once"),
         ("service: [\n", "expected YAML"),
+        ("image: acme/shop\nservers: [192.0.2.1]\n", "expected the name of the service"),
+        (
+            "service: a\nimage: acme/shop\nservers: 192.0.2.1\n",
+            "expected servers as a list, or by role, found '192.0.2.1'",
+        ),
     ],
 )
 def test_what_is_no_deploy_yml_is_one_error_that_says_what_was_expected(tmp_path: Path, text: str, said: str) -> None:

@@ -45,11 +45,22 @@ class Converted:
     to_do: tuple[str, ...] = ()
 
 
+def _usable(path: Path, source: Source) -> None:
+    """Refuse what Kamal refuses too: without a name, or with servers that are none, this machine would be meant."""
+    if not source.peek("service"):
+        raise FileError(f"{path}: expected the name of the service, such as `service: shop`, found none")
+    servers = source.peek("servers")
+    if servers is not None and not isinstance(servers, (list, Mapping)) and not marked(servers):
+        raise FileError(f"{source.line('servers')}: expected servers as a list, or by role, found {servers!r}")
+
+
 def convert(path: Path) -> Converted:
     """Convert Kamal's file, with the destinations beside it. Raises FileError when it cannot be read."""
     own, destinations = read(path)
     if not (own.data.keys() & {"service", "image", "servers"}):
         raise FileError(f"{path}: expected Kamal's settings (service, image, servers, …), found none of them")
+    for one in (own, *destinations.values()):
+        _usable(path, one)
     named = service(own)
     for other in destinations.values():
         service(other)
