@@ -196,11 +196,11 @@ async def test_a_token_of_clients_is_refused_before_anything_is_moved_and_stands
     unleash: UnleashServer,
 ) -> None:
     flag = unleash.create(gradual(5))
-    for token in (TOKENS["production"], "*:*.geheim-wrong"):
+    for token in (TOKENS["production"], "*:*.unleash-token-wrong"):
         flags = UnleashFlags(lambda name, token=token: token, PATIENCE)  # type: ignore[misc]
         with pytest.raises(Unmovable, match="is the token right, is it one for the Admin API") as refused:
             await flags.check(flag)
-        assert "geheim" not in str(refused.value)
+        assert "unleash-token" not in str(refused.value)
         await flags.close()
 
 
@@ -287,7 +287,7 @@ async def test_whatever_the_server_does_an_error_comes_in_time_and_without_the_t
                 await asked
             assert loop.time() - began < 15
             assert not isinstance(failed.value, Unmovable), "it may get well"
-            assert "geheim" not in str(failed.value)
+            assert "unleash-token" not in str(failed.value)
 
 
 async def test_a_server_whose_database_hangs_is_given_up_in_time_and_asked_again_when_it_is_back(
