@@ -514,3 +514,21 @@ def test_a_flag_that_is_turned_off_while_everything_goes_back_stays_off() -> Non
         assert (ended.phase, story.flags.flags[FLAG]) == (Phase.ROLLED_BACK, OFF_BEFORE)
 
     told(tell)
+
+
+def test_a_flag_that_somebody_archives_on_the_way_is_off_and_is_left_so() -> None:
+    async def tell(story: Story) -> None:
+        run = await begun(story)
+        await story.until(lambda: story.flags.exposure(FLAG) == 5)
+        await story.world.sleep(timedelta(seconds=5))
+        del story.flags.flags[FLAG]
+        held = await story.until_phase(run, Phase.WAITING, within=60)
+        assert "cannot be seen" in held.reason and "there is none of that name" in held.reason
+        await story.order(run, OrderKind.ABORT)
+        ended = await story.ends(run, within=120)
+        assert ended.phase is Phase.ROLLED_BACK, ended.reason
+        assert FLAG not in story.flags.flags
+        said = [one.text for one in await story.store.entries(ended.id)]
+        assert any("is gone: somebody has archived or deleted it" in text for text in said)
+
+    told(tell)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
 from interlock.core.flag import Flag, FlagSource, FlagState
-from interlock.ports.flags import FlagsError, Unmovable
+from interlock.ports.flags import FlagsError, Gone, Unmovable
 
 US = "interlock"
 
@@ -121,7 +121,7 @@ class MemoryFlags:
 
     def _state(self, flag: Flag) -> FlagState:
         if flag not in self.flags:
-            raise Unmovable(f"flag {flag}: there is none of that name; create it, or correct the name")
+            raise Gone(f"flag {flag}: there is none of that name; create it, or correct the name")
         return self.flags[flag]
 
     def _movable(self, flag: Flag) -> FlagState:

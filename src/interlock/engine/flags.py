@@ -16,7 +16,7 @@ from interlock.engine.ports import Deadline
 from interlock.engine.puller import answered, flags_of
 from interlock.engine.scene import LATER, Outcome, Scene
 from interlock.engine.steer import until_open
-from interlock.ports.flags import FlagsError, Unmovable
+from interlock.ports.flags import FlagsError, Gone, Unmovable
 
 
 async def capture(scene: Scene, step: CaptureFlags) -> Outcome:
@@ -145,7 +145,10 @@ async def restore(scene: Scene, step: RestoreFlags) -> Outcome:
 async def _restored(scene: Scene, one: Captured) -> Captured:
     """Put one back as it stood; one that a person turned off meanwhile stays off, whatever else is put back."""
     off = bool(one.off_by)
-    now = await answered(flags_of(scene.ports).restore(one.flag, one.before, off=off))
+    try:
+        now = await answered(flags_of(scene.ports).restore(one.flag, one.before, off=off))
+    except Gone:  # whoever took it away wants it away
+        return replace(one, now=FlagState(enabled=False))
     latest = _held(scene, one.flag) or one
     if latest.off_by and not off:
         return await _restored(scene, latest)
@@ -155,6 +158,8 @@ async def _restored(scene: Scene, one: Captured) -> Captured:
 
 
 def _stands(one: Captured) -> str:
+    if not one.now.native:
+        return f"{one.flag} is gone: somebody has archived or deleted it, and it is left so"
     left = f", left off as {one.off_by} turned it off" if one.off_by and one.before.exposure else ""
     return f"{one.flag} is {one.now}{left}"
 

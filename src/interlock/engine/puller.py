@@ -10,7 +10,7 @@ from typing import TypeVar
 from interlock.core.flag import Flag, FlagState
 from interlock.core.steps import spell
 from interlock.engine.ports import Ports
-from interlock.ports.flags import Flags, FlagsError, Unmovable
+from interlock.ports.flags import Flags, FlagsError, Gone, Unmovable
 
 T = TypeVar("T")
 
@@ -65,9 +65,22 @@ class Puller:
                 self.confirmed[flag] = await answered(flags_of(self._ports).turn_off(flag))
                 return
             except Exception as error:  # whatever an adapter raises: to stop trying would leave users exposed
+                if isinstance(error, Unmovable) and await self._gone(flag):
+                    return
                 self.troubles[flag] = str(error) or repr(error)
             await self._ports.clock.sleep(pause)
             pause = min(2 * pause, AGAIN_AT_MOST)
+
+    async def _gone(self, flag: Flag) -> bool:
+        """Say whether there is no such flag any more: nobody has what was archived or deleted."""
+        try:
+            await answered(flags_of(self._ports).look(flag))
+        except Gone:
+            self.confirmed[flag] = FlagState(enabled=False)
+            return True
+        except Exception:  # not to know is to go on
+            return False
+        return False
 
 
 def flags_of(ports: Ports) -> Flags:

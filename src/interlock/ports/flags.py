@@ -15,6 +15,10 @@ class Unmovable(FlagsError):
     """Asking again will not help: the flag is missing, archived, or set up so that it cannot be moved safely."""
 
 
+class Gone(Unmovable):
+    """There is no such flag (any more): it is archived or deleted, so nobody can have it."""
+
+
 class Flags(Protocol):
     """Moves flags. Every verb names the state to reach and reads it back; one that returns has been seen to hold.
 
@@ -22,7 +26,7 @@ class Flags(Protocol):
     """
 
     async def look(self, flag: Flag) -> FlagState:
-        """Return how the flag stands; raise Unmovable when there is none."""
+        """Return how the flag stands; raise Gone when there is none."""
 
     async def check(self, flag: Flag) -> FlagState:
         """Return how it stands; raise Unmovable, with what to do, when `turn_on` could not move it safely."""

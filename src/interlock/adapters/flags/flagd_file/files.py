@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from interlock.adapters.flags.flagd_file.rule import DISABLED, ENABLED, malformed, moved, read, state
 from interlock.adapters.flags.flagd_file.text import adjusted, find, load, same
 from interlock.core.flag import Flag, FlagFile, FlagSource, FlagState
-from interlock.ports.flags import FlagsError, Unmovable
+from interlock.ports.flags import FlagsError, Gone, Unmovable
 
 T = TypeVar("T")
 Entry = Mapping[str, Any]
@@ -233,7 +233,7 @@ def _entry(text: str, flag: Flag) -> Entry:
     place = _place(flag)
     flags = _flags(load_file(text, place), place)
     if flag.name not in flags:
-        raise Unmovable(f"{place} has no flag {flag}: add it, or correct the name")
+        raise Gone(f"{place} has no flag {flag}: add it, or correct the name")
     return _sound(flags[flag.name], flag)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from interlock.adapters.flags.unleash.server import Server, content, path, said
 from interlock.adapters.flags.unleash.standing import GRADUAL, Standing, Way, body, evened, read, recall, way
 from interlock.core.flag import Flag, FlagSource, FlagState, Unleash
-from interlock.ports.flags import FlagsError, Unmovable
+from interlock.ports.flags import FlagsError, Gone, Unmovable
 
 PATIENCE = timedelta(seconds=2)
 SPREADS = timedelta(seconds=1)
@@ -117,7 +117,7 @@ class UnleashFlags:
         address = f"projects/{path(source.project)}/features/{path(flag.name)}?variantEnvironments=true"
         answer = await self._server.answer(source, "GET", address)
         if answer.status == 404:
-            raise Unmovable(await self._missing(flag, said(answer)))
+            raise Gone(await self._missing(flag, said(answer)))
         if answer.status != 200:
             raise self._server.refusal(source, answer)
         with _shape(source):
