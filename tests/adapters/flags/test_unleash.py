@@ -16,7 +16,7 @@ from tests.unleash.server import ADMIN, TOKENS, UnleashServer, gradual, place
 
 from interlock.adapters.flags.unleash import UnleashFlags
 from interlock.core.flag import Flag, Unleash
-from interlock.ports.flags import FlagsError, Unmovable
+from interlock.ports.flags import FlagsError, Gone, Unmovable
 
 pytestmark = pytest.mark.timeout(180)  # the first test waits for Unleash to start
 
@@ -175,6 +175,8 @@ async def test_an_archived_flag_is_told_from_one_that_never_was(unleash: Unleash
             await flags.check(flag)
         with pytest.raises(Unmovable, match="archived"):
             await flags.turn_off(flag)
+        with pytest.raises(Gone, match="archived"):
+            await flags.look(flag)
 
 
 async def test_an_environment_that_unleash_has_not_is_named_with_those_it_has(unleash: UnleashServer) -> None:
