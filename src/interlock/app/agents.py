@@ -83,13 +83,15 @@ class Build:
 class Project:
     """One project as agents find it: its state directory, its file, and what the file left to them at the start.
 
-    A file that leaves them something else by now is a reason to do nothing: whoever may change it may be the agent.
+    A file that leaves them something else by now, or holds them less, is a reason to do nothing: whoever may change
+    it may be the agent. What holds them is `app.held`.
     """
 
     def __init__(self, state: StateDirectory, path: Callable[[], Path]) -> None:
         self.state, self._path = state, path
         self._read: tuple[object, File] | None = None
         self._left: Limits | None = None
+        self._held: dict[str, object] = {}
         self._began: bytes | None = None
         with contextlib.suppress(Exception):  # where there is no file now, nothing is left to agents until there is
             self._began = path().read_bytes()
@@ -131,12 +133,14 @@ class Project:
 
     @property
     def limits(self) -> Limits:
-        """What is left to agents; raises Blocked when that is not what it was when the server began."""
-        left = self.file.agents
-        if self._beginning() != left:
+        """What is left to agents; raises Blocked when that, or what holds them, is not as when the server began."""
+        from interlock.app.held import held, moved
+
+        file, left = self.file, self._beginning()
+        if changed := moved(self._held, held(file)):
             raise Blocked(
-                f"`agents` in {self.file.path.name} was changed since this server began, so nothing is changed for "
-                "agents until a person has looked at it and started the server anew"
+                f"{', '.join(changed)} in {file.path.name} was changed since this server began, so nothing is changed "
+                "for agents until a person has looked at it and started the server anew"
             )
         return left
 
@@ -149,7 +153,8 @@ class Project:
             return self._left or Limits()
 
     def _beginning(self) -> Limits:
-        """Return what the file left to agents when the server began, whatever it says by now."""
+        """Return what the file left to agents when the server began, whatever it says by now; note what held them."""
+        from interlock.app.held import held
         from interlock.config.document import FileError, parse
         from interlock.config.load import understand
 
@@ -158,12 +163,13 @@ class Project:
             if self._began is None:
                 raise Blocked(f"there was no {path.name} when this server began: have a person look and start it anew")
             try:
-                self._left = understand(parse(self._began.decode("utf-8-sig"), path.name), path).agents
+                file = understand(parse(self._began.decode("utf-8-sig"), path.name), path)
             except (FileError, UnicodeDecodeError) as error:
                 raise Blocked(
                     f"{path.name} could not be read when this server began, so it is not known what it leaves to "
                     "agents: have a person look and start it anew"
                 ) from error
+            self._held, self._left = held(file), file.agents
         return self._left
 
     async def close(self) -> None:
@@ -194,6 +200,10 @@ class Desk:
         from interlock.app.planner import AlreadyRunning, Planner
 
         file = self.project.file
+        if not version.isprintable():
+            raise Blocked(
+                "expected a git ref, a digest or a directory of the project as version, found signs of control"
+            )
         wanted = self._up_to(file, version, until)
         self._inside(file, version)
         if file.image is not None and ":" not in version and self._may(Verb.BUILD).dry_run:

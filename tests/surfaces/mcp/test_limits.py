@@ -15,6 +15,7 @@ from interlock.app.budget import Budget
 from interlock.app.verbs import Blocked
 from interlock.core.agents import Agent, Verb
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -81,6 +82,59 @@ async def test_a_file_that_leaves_more_than_at_the_beginning_leaves_nothing(tmp_
         file.write_text("service: [")
         for tool in ("abort", "rollback", "pause"):
             assert "nothing has been deployed" in await refused(agent, tool), "to go back it is tried all the same"
+
+
+GATED = """\
+service: shop
+command: [python3, app.py]
+health: {readiness: {http: /}}
+criteria: {error_rate: 1%}
+environments:
+  staging: {port: 18001}
+  production: {port: 18000, gates: {approvals: {signers: approvers}, incidents: {file: on-fire}}}
+agents: {environments: [staging, production]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "named"),
+    [
+        ("approvals: {signers: approvers}, ", "", "the gates of production"),
+        (", incidents: {file: on-fire}", "", "the gates of production"),
+        ("signers: approvers", "signers: mine", "the signers of production"),
+        ("error_rate: 1%", "error_rate: 90%", "the criteria of production"),
+        ("staging: {port: 18001}", "staging: {port: 18002}", "the entrance of staging"),
+    ],
+)
+async def test_an_agent_cannot_take_away_what_holds_it_by_changing_the_file(
+    tmp_path: Path, was: str, becomes: str, named: str
+) -> None:
+    of, file = project(tmp_path, file=GATED), tmp_path / "shop" / "interlock.yaml"
+    for name in ("approvers", "mine"):
+        (tmp_path / "shop" / name).write_text(f'{name}@example.org namespaces="interlock-approval" {KEY}\n')
+    async with client(of) as agent:
+        plan = (await told(agent, "plan_deployment", version="v1", environment="staging"))["plan"]
+        file.write_text(GATED.replace(was, becomes))
+        for tool, arguments in (("plan_deployment", {"version": "v1"}), ("start_deployment", {"plan": plan})):
+            said = await refused(agent, tool, **arguments)
+            assert named in said and "was changed since this server began" in said
+        file.write_text(GATED + "# a remark changes nothing\n")
+        await told(agent, "plan_deployment", version="v1", environment="staging")
+
+
+async def test_an_agent_cannot_add_itself_to_those_who_sign(tmp_path: Path) -> None:
+    of, signers = project(tmp_path, file=GATED), tmp_path / "shop" / "approvers"
+    signers.write_text(f'ada@example.org namespaces="interlock-approval" {KEY}\n')
+    async with client(of) as agent:
+        await told(agent, "plan_deployment", version="v1", environment="staging")
+        signers.write_text(signers.read_text() * 2)
+        assert "the signers of production" in await refused(agent, "plan_deployment", version="v1")
+
+
+async def test_a_version_with_signs_that_nobody_sees_is_one_clear_error(tmp_path: Path) -> None:
+    async with client(project(tmp_path)) as agent:
+        for version in ("v1\x00", "v1\u202e", "v1\n"):
+            assert "expected a git ref" in await refused(agent, "plan_deployment", version=version)
 
 
 async def test_what_is_written_before_the_first_call_leaves_no_more_either(tmp_path: Path) -> None:
