@@ -241,6 +241,8 @@ class Desk:
 
         limits, file = self._may(Verb.BUILD), self.project.file
         self._image(file, wanted.image, limits)
+        if not (wanted.context.isprintable() and wanted.dockerfile.isprintable()):
+            raise Blocked("expected paths in the project as context and dockerfile, found signs of control")
         place = (file.path.parent / wanted.context).resolve()
         if not place.is_relative_to(file.path.parent.resolve()):
             raise Blocked(f"{wanted.context} is outside of {file.path.parent}: an agent builds what is in the project")

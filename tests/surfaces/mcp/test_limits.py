@@ -176,6 +176,9 @@ async def test_an_agent_builds_only_images_that_are_left_to_it_and_only_from_the
         said = await refused(agent, "docker_build_push", image="localhost:5999/shop", context="/etc")
         assert "/etc is outside of" in said
         assert "expected" in await refused(agent, "docker_build_push", image="http://x y")
+        for where in ({"context": "\x00"}, {"dockerfile": "Docker\u202efile"}):
+            said = await refused(agent, "docker_build_push", image="localhost:5999/shop", **where)
+            assert "found signs of control" in said
 
 
 async def test_a_budget_is_spent_by_all_agents_together_and_no_restart_gives_it_back(tmp_path: Path) -> None:
