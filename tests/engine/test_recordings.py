@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 import pytest
 from tests.engine.stories import BAD, QUICK, Story, busy, play
+from tests.engine.test_flags import begun
 
 from interlock.adapters.memory import Behaviour, World
 from interlock.adapters.recordings.memory import MemoryRecordings
@@ -366,3 +367,15 @@ def test_only_the_newest_recordings_are_kept() -> None:
     record(good, recordings=kept)
     assert len(kept.names()) == KEEP
     assert kept.names()[0] == NAME and "shop-0-5" not in kept.names()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_rollout_with_a_flag_is_judged_again_as_it_was(share: float) -> None:
+    async def tell(story: Recorded) -> None:
+        ended = await story.ends(await begun(story, share=share, from_percent=25))
+        assert bool(ended.retracted) is bool(share)
+
+    recording = record(tell, busy())
+    then = decisions(what_happened(recording))[-1]
+    now = decisions(replay(recording).happenings)[-1]
+    assert then.what is now.what is (What.ROLLED_BACK if share else What.THROUGH)

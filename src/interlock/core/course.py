@@ -59,7 +59,8 @@ def legs(steps: tuple[Step, ...], moving: Mapping[Weight, tuple[float, float]] =
         if isinstance(step, SetWeight):
             weight = step.weight
         elif isinstance(step, Watch) and weight != NONE and step.until in (Until.PROVEN, Until.QUIET):
-            found.append(Leg(index, weight, step, *moving.get(weight, (0.0, 0.0))))
+            goes_on = isinstance(steps[index - 1], Watch)  # nothing was moved between the two
+            found.append(Leg(index, weight, step, *((0.0, 0.0) if goes_on else moving.get(weight, (0.0, 0.0)))))
     return tuple(found)
 
 

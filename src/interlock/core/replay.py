@@ -92,7 +92,7 @@ def _then(recording: Recording) -> Iterator[Happening]:
                 known[sample.monotonic] = requests
             case Resumed(last=last_known):
                 requests = known.get(last_known, requests)
-            case Weighted() if line.weight != weight:
+            case Weighted() if line.weight != weight or index not in watches:  # a flag moves at the same weight
                 weight = line.weight
                 index = next((i for i in watches if i >= line.index), line.index)
                 yield Happening(seconds, What.WEIGHT, index, weight, requests)

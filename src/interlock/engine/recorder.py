@@ -60,7 +60,9 @@ class Recorder:
         self._add(Voided(clock.now(), clock.monotonic(), clock.boot, rollout.index))
 
     def moved(self, before: Rollout, event: Event, after: Rollout) -> None:
-        """The rollout stands elsewhere, or begins to hold."""
+        """The rollout stands elsewhere, or begins to hold. Where only a flag goes back, the judge's part ends, too."""
+        if before.retracting:
+            return  # it has ended already
         stood = before.index, before.phase, before.turned_at
         holds = isinstance(event, Held) and self._held != after.index
         if (after.index, after.phase, after.turned_at) == stood and not holds:
@@ -68,7 +70,7 @@ class Recorder:
         self._held = after.index if isinstance(event, Held) else self._held
         clock, name, text = self._ports.clock, _name(event), _text(event, after)
         place = clock.now(), clock.monotonic(), clock.boot, after.index
-        self._add(Moved(*place, after.phase, after.going_back, name, text))
+        self._add(Moved(*place, after.phase, after.going_back or after.retracting, name, text))
 
     def resumed(
         self,
