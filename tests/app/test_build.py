@@ -116,6 +116,7 @@ async def test_a_directory_is_found_until_something_changes_that_a_build_may_rea
     other = await builds.docker_build_push(name, build_args={"VERSION": "2"})
     assert not other.found and other.digest not in (first.digest, second.digest)
     assert (await builds.docker_build_push(name, build_args={"VERSION": "2"})).found
+    assert "names of build arguments" in await refused(builds, here, build_args={"A\n--secret": "x"})
 
 
 async def test_what_somebody_else_put_under_our_tag_is_not_taken_for_ours(here: Yard, docked: Docked) -> None:

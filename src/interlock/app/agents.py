@@ -197,7 +197,7 @@ class Desk:
 
         Also return whether all of it runs already. Raises NeedsPerson for an environment that is a person's.
         """
-        from interlock.app.planner import AlreadyRunning, Planner
+        from interlock.app.planner import AlreadyRunning, NothingYet, Planner
 
         file = self.project.file
         if not version.isprintable():
@@ -209,7 +209,11 @@ class Desk:
         if file.image is not None and ":" not in version and self._may(Verb.BUILD).dry_run:
             raise Blocked("in a dry run no image is built: plan one that is there, by its tag or digest")
         first = file.production.name not in wanted
-        found = await Planner(self.project.state, file).plan(version, first=first)
+        try:
+            found = await Planner(self.project.state, file).plan(version, first=first)
+        except NothingYet as nothing:
+            said = str(nothing).partition(" If that is meant")[0]
+            raise NeedsPerson(f"{said} A person says that it is meant", f"interlock deploy {version} --first") from None
         whole = found.plan if isinstance(found, AlreadyRunning) else found
         stages = tuple(stage for stage in whole.stages if stage.environment in wanted)
         plan = replace(whole, stages=stages, by=str(self.agent))

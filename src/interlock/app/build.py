@@ -57,6 +57,9 @@ def silent(_: str) -> None:
     """Hear nothing of what goes on."""
 
 
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+
+
 class Builds:
     """The verbs on images over one state directory.
 
@@ -104,6 +107,8 @@ class Builds:
         name, tag = _named(image, tag)
         source = self._settings(name, dockerfile, target, platforms, secrets, builder, cache)
         arguments = {**dict(source.arguments), **(build_args or {})}
+        if wrong := [name for name in arguments if not _ARGUMENT.fullmatch(name)]:
+            raise ImageError(f"expected names of build arguments (letters, digits and _), found {wrong[0][:60]!r}")
         directory = Path(source.root, context).absolute()
         if directory.resolve() == Path(source.root).resolve():
             directory = Path(source.root, source.context).absolute()

@@ -100,6 +100,10 @@ def with_keys(conditions: Conditions) -> Conditions:
     return replace(conditions, image=replace(demanded, keys=tuple(keys)))
 
 
+class NothingYet(Blocked):
+    """Production runs nothing: whoever releases there first must say that this is meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlreadyRunning:
     """Exactly this release is stable everywhere already: nothing is to do but to see that it runs, as `plan` says."""
@@ -262,7 +266,7 @@ class Planner:
             intent = replace(intent, notes=(*intent.notes, *hidden, *stand))
             before = environment.name
             if environment is self._file.production and known.stable is None and not first:
-                raise Blocked(
+                raise NothingYet(
                     f"{environment.name} of {self._file.service} runs nothing yet: this first release has nothing to "
                     "go back to. If that is meant, say so with --first"
                 )

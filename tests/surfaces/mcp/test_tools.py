@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.shared.exceptions import MCPError
 from tests.surfaces.mcp.desk import again, client, project, refused, told
 
 from interlock.core.agents import Verb
@@ -98,7 +99,8 @@ async def test_gates_are_told_and_a_plan_is_kept_for_the_start_and_for_reading(t
         assert plan["plan"] in str(read.contents[0])
         of_plan = await told(agent, "check_preconditions", plan=plan["plan"])
         assert of_plan["open"] and all(one["asked"] for one in of_plan["gates"])
-        assert "--first" in await refused(agent, "plan_deployment", version="v1")
+        first = await told(agent, "plan_deployment", version="v1")
+        assert first["outcome"] == "needs_person" and first["needs"]["command"] == "interlock deploy v1 --first"
     file = of.state.plans / f"{plan['plan']}.json"
     assert file.is_file() and of.state.plans.stat().st_mode & 0o077 == 0
 
@@ -112,6 +114,15 @@ async def test_the_prompts_name_only_tools_that_are_there_and_no_argument_become
             said = str((await agent.get_prompt(name, arguments)).messages[0].content)
             assert set(re.findall(r"\b[a-z]+_[a-z_]+\b", said)) <= {*OFFERED, "is_error"}
             assert "\u202e" not in said and 'v1")' not in said and "\n\nNow" not in said
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("nope", {}), ("deployment", {})])
+async def test_a_prompt_that_cannot_be_had_names_those_that_can(
+    tmp_path: Path, name: str, arguments: dict[str, str]
+) -> None:
+    async with client(again(tmp_path)) as agent:
+        with pytest.raises(MCPError, match=r"There are deployment \(version; environment"):
+            await agent.get_prompt(name, arguments)
 
 
 def test_looking_and_help_import_nothing_of_it() -> None:

@@ -38,7 +38,8 @@ async def toggle_feature_flag(
     ],
     environment: Annotated[str, Field(max_length=64, description="where: as interlock.yaml names it")],
     rollout_percentage: Annotated[
-        int | None, Field(ge=0, le=100, description="of users; needed for update_strategy, 0 turns it off")
+        int | None,
+        Field(ge=0, le=100, description="of users; needed for update_strategy, may come with enable; 0 turns it off"),
     ] = None,
 ) -> Flagged:
     """Enable or disable a feature flag, or give it to a percentage of users; the answer is read back from its keeper.

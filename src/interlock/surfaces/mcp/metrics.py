@@ -39,6 +39,11 @@ class Finding(BaseModel):
     estimate: float | None
     limit: float | None
 
+    @property
+    def said(self) -> str:
+        """Say it in a line."""
+        return f"{self.rule}: odds against the release {_odds(self.odds_against)}, for it {_odds(self.odds_for)}"
+
 
 class Measured(Answer):
     """Users' requests in one environment of a run, and the verdict on them."""
@@ -62,7 +67,8 @@ class Measured(Answer):
         for name, side in (("before", self.before), ("old", self.stable), ("new", self.canary)):
             lines.append(f"{name}: {_side_text(side)}")
         lines += [f"now, {version}: {_side_text(side)}" for version, side in self.now.items()]
-        lines += [f"{one.rule}: against {_odds(one.odds_against)}, for {_odds(one.odds_for)}" for one in self.findings]
+        seen = bool(self.canary and self.canary.completed)
+        lines += [one.said for one in self.findings] if seen else ["no evidence yet: no request has been judged"]
         if self.trouble:
             lines.append(f"trouble: {self.trouble}")
         return "\n".join(lines)

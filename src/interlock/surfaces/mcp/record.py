@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.types import CallToolResult, TextContent
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS, CallToolResult, TextContent
 
 from interlock.app.state import StateError
 from interlock.core.agents import Agent
@@ -46,6 +47,7 @@ class Recorder:
                 await self._looked(ctx, "resources/read", {"uri": params.get("uri")})
             case "prompts/get":
                 await self._looked(ctx, "prompts/get", {"name": params.get("name")})
+                return await _prompt(ctx, call_next)
         return await call_next(ctx)
 
     async def _tool(
@@ -115,6 +117,19 @@ class Recorder:
 
     def _said(self, text: object) -> str:
         return self.offer.veil.text(str(text), _MOST_SAID)
+
+
+async def _prompt(context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Say what is wrong with the question, where the library would only say that something is."""
+    try:
+        return await call_next(context)
+    except MCPError:
+        raise
+    except Exception:  # an unknown prompt, or an argument that it needs
+        offered = "deployment (version; environment, if not all) and incident (rollout, if not the newest)"
+        raise MCPError(
+            INVALID_PARAMS, f"there is no such prompt, or it lacks an argument. There are {offered}"
+        ) from None
 
 
 def _subject(said: Mapping[str, Any]) -> str:
