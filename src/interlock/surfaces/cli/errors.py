@@ -8,7 +8,7 @@ import traceback
 from interlock.surfaces.cli.exits import Exit
 
 # Said by a gate, an interlock, or the world having moved on: not wrong, only not now.
-_BLOCKED = frozenset({"Blocked", "Busy", "Stale"})
+_BLOCKED = frozenset({"Blocked", "NothingYet", "Busy", "Stale"})
 
 
 def told(error: Exception) -> tuple[str, Exit]:
